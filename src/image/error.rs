@@ -1,0 +1,66 @@
+//! What can be wrong with a source or an image in it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// For code that decides: what sort of trouble it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The file or folder could not be read.
+    Unreadable,
+    /// A form that is recognised and not taken (xz, bzip2, …).
+    Unsupported,
+    /// Recognisably an image, and unusable: a blob missing, a size that lies, JSON that is none.
+    Broken,
+    /// Nothing that hoist would push.
+    NotAnImage,
+}
+
+/// One thing wrong with a source, with the file it was found in.
+///
+/// `Display` is a lower-case sentence without a final dot that names the file.
+#[derive(Clone, Debug)]
+pub struct ImageError {
+    kind: ErrorKind,
+    path: PathBuf,
+    message: String,
+}
+
+impl ImageError {
+    pub fn new(kind: ErrorKind, path: &Path, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            path: path.to_path_buf(),
+            message: message.into(),
+        }
+    }
+
+    pub fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        Self::new(ErrorKind::Unreadable, path, error.to_string())
+    }
+
+    pub fn broken(path: &Path, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Broken, path, message)
+    }
+
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The sentence without the path.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.message)
+    }
+}
+
+impl std::error::Error for ImageError {}

@@ -1,0 +1,277 @@
+//! Where bytes lie, and how they are read: again and again, from any offset, by several threads.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::image::digest::Digest;
+use crate::image::manifest::{Descriptor, Manifest};
+use crate::image::name::FoundName;
+use crate::image::platform::Platform;
+
+/// A file or folder that holds images and gives out their bytes.
+pub trait Source: Send + Sync {
+    /// The path the user would recognise, for messages.
+    fn path(&self) -> &Path;
+
+    /// Reads what lies at `place`, from `offset` on. May be called by many threads at once.
+    fn open(&self, place: &Place, offset: u64) -> io::Result<Box<dyn Read + Send>>;
+}
+
+/// Where in a source some bytes lie.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A file of its own, named by digest.
+    Blob(Digest),
+    /// So many bytes into the file that is the source.
+    Extent { offset: u64 },
+}
+
+/// Bytes in a source: `size` of them, no more and no fewer.
+#[derive(Clone)]
+pub struct Stored {
+    source: Arc<dyn Source>,
+    place: Place,
+    size: u64,
+}
+
+impl Stored {
+    pub fn new(source: Arc<dyn Source>, place: Place, size: u64) -> Self {
+        Self {
+            source,
+            place,
+            size,
+        }
+    }
+
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.source
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether both mean the same bytes of the same file.
+    pub fn same_bytes(&self, other: &Self) -> bool {
+        self.place == other.place && self.source.path() == other.source.path()
+    }
+}
+
+impl Body for Stored {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let rest = self.size.checked_sub(offset).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "offset behind the end of the blob",
+            )
+        })?;
+        let inner = self.source.open(&self.place, offset)?;
+        Ok(Box::new(Exactly { inner, left: rest }))
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes of {} at {:?}",
+            self.size,
+            self.source.path().display(),
+            self.place
+        )
+    }
+}
+
+/// Bytes whose size is known before they are read, and that can be read again.
+pub trait Body: Sync {
+    fn size(&self) -> u64;
+
+    /// A reader of exactly `size() - offset` bytes. One that would end early returns
+    /// [`io::ErrorKind::UnexpectedEof`] instead: HTTP clients hang on a body that is too short.
+    fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>>;
+}
+
+impl Body for Arc<[u8]> {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let mut cursor = io::Cursor::new(Arc::clone(self));
+        cursor.set_position(offset);
+        Ok(Box::new(cursor))
+    }
+}
+
+/// Bytes whose size and digest are known only when all of them have been read.
+pub trait Stream: Read + Send {
+    /// What was read. An error when the end had not been reached.
+    fn finish(self: Box<Self>) -> io::Result<Summary>;
+}
+
+/// What a [`Stream`] turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    pub digest: Digest,
+    pub size: u64,
+}
+
+/// Something that makes the same [`Stream`] each time it is asked.
+pub trait StreamBody: Sync {
+    fn open(&self) -> io::Result<Box<dyn Stream>>;
+}
+
+/// One root with all it needs, and the names it goes by in its source.
+#[derive(Clone)]
+pub struct Image {
+    /// The file or folder it was found in.
+    pub source: Arc<dyn Source>,
+    /// In the order found; empty when the source names it nowhere.
+    pub names: Vec<FoundName>,
+    pub content: Content,
+}
+
+#[derive(Clone)]
+pub enum Content {
+    /// Its manifests are in the source and are pushed byte for byte.
+    Found(Tree),
+    /// `manifest.json` of a docker-save archive: a manifest is made once its layers have digests.
+    Made(Parts),
+}
+
+/// A manifest, or an index with everything below it.
+#[derive(Clone)]
+pub struct Tree {
+    /// Children before parents, each once; the root is the last one. Never empty.
+    pub nodes: Vec<Node>,
+}
+
+#[derive(Clone)]
+pub struct Node {
+    pub manifest: Arc<Manifest>,
+    /// The blobs of `manifest` that are to be pushed: foreign layers are not among them.
+    pub blobs: Vec<(Descriptor, Stored)>,
+    /// As the index above says, else as the config says; none for an index.
+    pub platform: Option<Platform>,
+}
+
+/// What `docker save` writes of an image: a config and layers without registry digests.
+#[derive(Clone)]
+pub struct Parts {
+    pub config: Arc<[u8]>,
+    pub config_digest: Digest,
+    pub platform: Option<Platform>,
+    /// Bottom layer first.
+    pub layers: Vec<Layer>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Layer {
+    pub stored: Stored,
+    /// Digest of the uncompressed tar, as the config claims.
+    pub diff_id: Digest,
+    pub form: LayerForm,
+}
+
+/// How a layer's bytes lie in a docker archive, by their first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LayerForm {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Image {
+    /// What tells two images apart: the root's digest, or the config's of one whose manifest is
+    /// still to be made.
+    pub fn identity(&self) -> &Digest {
+        match &self.content {
+            Content::Found(tree) => tree.root().manifest.digest(),
+            Content::Made(parts) => &parts.config_digest,
+        }
+    }
+
+    /// The platforms it is for, in order, attestations left out.
+    pub fn platforms(&self) -> Vec<&Platform> {
+        let all: Vec<&Platform> = match &self.content {
+            Content::Found(tree) => tree
+                .nodes
+                .iter()
+                .filter_map(|n| n.platform.as_ref())
+                .collect(),
+            Content::Made(parts) => parts.platform.iter().collect(),
+        };
+        all.into_iter()
+            .filter(|platform| !platform.is_unknown())
+            .collect()
+    }
+
+    /// Bytes as stored in the source, each blob once, manifests included.
+    pub fn stored_size(&self) -> u64 {
+        match &self.content {
+            Content::Found(tree) => tree.stored_size(),
+            Content::Made(parts) => {
+                parts.config.len() as u64
+                    + parts
+                        .layers
+                        .iter()
+                        .map(|layer| layer.stored.size)
+                        .sum::<u64>()
+            }
+        }
+    }
+}
+
+impl Tree {
+    pub fn root(&self) -> &Node {
+        self.nodes.last().expect("a tree has a root")
+    }
+
+    fn stored_size(&self) -> u64 {
+        let mut seen = std::collections::HashSet::new();
+        let manifests: u64 = self
+            .nodes
+            .iter()
+            .map(|n| n.manifest.bytes().len() as u64)
+            .sum();
+        let blobs = self.nodes.iter().flat_map(|node| &node.blobs);
+        let fresh = blobs.filter(|(descriptor, _)| seen.insert(&descriptor.digest));
+        manifests + fresh.map(|(descriptor, _)| descriptor.size).sum::<u64>()
+    }
+}
+
+/// Yields `left` bytes or an error: never fewer, never more.
+struct Exactly<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Exactly<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buf.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        match self.inner.read(&mut buf[..most])? {
+            0 => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!(
+                    "the source ended {} bytes early: was it changed while it was read?",
+                    self.left
+                ),
+            )),
+            n => {
+                self.left -= n as u64;
+                Ok(n)
+            }
+        }
+    }
+}

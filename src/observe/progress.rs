@@ -1,0 +1,1 @@
+//! Progress for people: a live display on a terminal, plain lines elsewhere.

@@ -1,0 +1,115 @@
+//! What happened, per image and per blob: the document of `--output json`. Fields are only added.
+
+use serde::Serialize;
+
+use crate::image::digest::Digest;
+pub use crate::observe::event::{BlobStatus, ImageStatus};
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// 1.
+    pub version: u32,
+    pub outcome: Outcome,
+    pub exit_code: u8,
+    /// In the order found.
+    pub images: Vec<ImageReport>,
+    pub bytes: Bytes,
+    pub requests: u64,
+    pub retries: u64,
+    /// Pauses and back-off, summed over the workers.
+    pub waited_ms: u64,
+    pub duration_ms: u64,
+    /// What concerns no single image: wrong usage, unreadable sources, nothing found.
+    pub errors: Vec<ErrorReport>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Ok,
+    Partial,
+    Failed,
+    Nothing,
+    Usage,
+    Interrupted,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageReport {
+    /// The file or folder it was found in.
+    pub source: String,
+    /// As found there.
+    pub names: Vec<String>,
+    pub targets: Vec<TargetReport>,
+    /// Of the root manifest; unknown for one that was never made.
+    pub digest: Option<Digest>,
+    pub media_type: Option<String>,
+    pub status: ImageStatus,
+    pub error: Option<ErrorReport>,
+    pub blobs: Vec<BlobReport>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetReport {
+    /// `host/repository:tag`
+    pub name: String,
+    pub status: ImageStatus,
+    pub error: Option<ErrorReport>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct BlobReport {
+    /// The repository it is in, without the host.
+    pub repository: String,
+    pub digest: Option<Digest>,
+    /// Bytes in the registry; unknown for a layer that was never compressed.
+    pub size: Option<u64>,
+    pub status: BlobStatus,
+    /// The repository it was mounted from.
+    pub from: Option<String>,
+    pub resumed_at: Option<u64>,
+    /// Body bytes sent for it, re-sends included.
+    pub sent: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorReport {
+    pub kind: FailureKind,
+    pub side: Side,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailureKind {
+    Usage,
+    Source,
+    Auth,
+    Unreachable,
+    Pressure,
+    Refused,
+    Policy,
+    Interrupted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    Source,
+    Registry,
+    Local,
+}
+
+/// Blob bytes, each blob counted once per repository, but for `uploaded`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bytes {
+    pub total: u64,
+    /// Body bytes really sent, re-sends included.
+    pub uploaded: u64,
+    /// Not sent because an upload session had kept them.
+    pub resumed: u64,
+    pub mounted: u64,
+    pub present: u64,
+}
