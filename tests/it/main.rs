@@ -1,3 +1,7 @@
 //! The integration tests: one binary, one file per feature.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod serve;
 mod support;
+mod without;

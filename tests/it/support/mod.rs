@@ -1,1 +1,5 @@
 //! What the tests share: registries, proxies, commands.
+
+pub(crate) mod access;
+pub(crate) mod http;
+pub(crate) mod registry;

@@ -1,0 +1,23 @@
+//! What the tests had to do without. libtest starts tests in the order of their names, so this one
+//! speaks near the end.
+
+use std::io::Write as _;
+
+use crate::support::registry::{Kind, skipped};
+
+/// `HOIST_TEST_REQUIRE=distribution2,zot` turns what it names from skipped into failed.
+#[test]
+fn skipped_registries_are_named() {
+    let names: Vec<_> = skipped().into_iter().map(Kind::name).collect();
+    if !names.is_empty() {
+        // Not `eprintln`, which the harness swallows.
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "skipped, not on PATH: {}", names.join(", ")).unwrap();
+    }
+    let required = std::env::var("HOIST_TEST_REQUIRE").unwrap_or_default();
+    for name in required.split(',').filter(|name| !name.is_empty()) {
+        let known = Kind::ALL.iter().any(|kind| kind.name() == name);
+        assert!(known, "HOIST_TEST_REQUIRE names {name}, which is no kind");
+        assert!(!names.contains(&name), "{name} is required, not on PATH");
+    }
+}
