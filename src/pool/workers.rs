@@ -1,31 +1,223 @@
 //! A fixed pool of threads that take jobs from one bounded channel.
 
+use std::any::Any;
+use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 pub type Job = Box<dyn FnOnce() + Send>;
 
 /// Dropping it waits for the jobs it has; see [`Workers::abandon`].
-#[derive(Debug)]
-pub struct Workers {}
+///
+/// A pool whose last owner is one of its own jobs may be dropped there: that thread does not wait for
+/// itself.
+pub struct Workers {
+    /// None only while it is being dropped: the threads end when the channel closes.
+    jobs: Option<SyncSender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+    panics: Arc<AtomicUsize>,
+    count: usize,
+}
 
 impl Workers {
-    /// `count` threads named `NAME-0`, `NAME-1`, …, and room for as many waiting jobs.
-    pub fn new(_name: &str, _count: usize) -> io::Result<Self> {
-        unimplemented!()
+    /// `count` threads (at least one) named `NAME-0`, `NAME-1`, …, and room for as many waiting jobs.
+    ///
+    /// # Errors
+    /// What the system says when it will not start a thread; those started before have ended.
+    pub fn new(name: &str, count: usize) -> io::Result<Self> {
+        let count = count.max(1);
+        let (jobs, queue) = sync_channel(count);
+        let queue = Arc::new(Mutex::new(queue));
+        let mut workers = Self {
+            jobs: Some(jobs),
+            threads: Vec::with_capacity(count),
+            panics: Arc::default(),
+            count,
+        };
+        for number in 0..count {
+            let (queue, panics) = (Arc::clone(&queue), Arc::clone(&workers.panics));
+            let thread = thread::Builder::new()
+                .name(format!("{name}-{number}"))
+                .spawn(move || work(&queue, &panics))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
     }
 
     /// Hands over a job; waits while the channel is full. A job that panics ends neither its thread
-    /// nor the process.
-    pub fn submit(&self, _job: Job) {
-        unimplemented!()
+    /// nor the process: it is logged and counted.
+    pub fn submit(&self, job: Job) {
+        let jobs = self.jobs.as_ref().expect("open until dropped");
+        if jobs.send(job).is_err() {
+            log::error!("a job was given to a pool whose threads are gone");
+        }
     }
 
     pub fn count(&self) -> usize {
-        unimplemented!()
+        self.count
+    }
+
+    /// How many jobs have panicked so far.
+    pub fn panics(&self) -> usize {
+        self.panics.load(Ordering::Relaxed)
     }
 
     /// Leaves the threads to themselves, for a process that is about to end.
-    pub fn abandon(self) {
-        unimplemented!()
+    pub fn abandon(mut self) {
+        self.threads.clear();
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.jobs = None;
+        let own = thread::current().id();
+        for thread in self.threads.drain(..) {
+            if thread.thread().id() != own {
+                // The threads catch what their jobs throw, so this has nothing to report.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers")
+            .field("count", &self.count)
+            .field("panics", &self.panics())
+            .finish_non_exhaustive()
+    }
+}
+
+fn work(queue: &Mutex<Receiver<Job>>, panics: &AtomicUsize) {
+    loop {
+        // One idle thread waits in the channel, the others for the lock.
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        if let Err(thrown) = catch_unwind(AssertUnwindSafe(job)) {
+            panics.fetch_add(1, Ordering::Relaxed);
+            log::error!(
+                "a job of {} panicked: {}",
+                thread::current().name().unwrap_or("a pool"),
+                thrown_text(&*thrown)
+            );
+        }
+    }
+}
+
+fn thrown_text(thrown: &(dyn Any + Send)) -> &str {
+    if let Some(text) = thrown.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = thrown.downcast_ref::<String>() {
+        text
+    } else {
+        "without a message"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn every_job_runs_once_before_the_pool_is_gone() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let workers = Workers::new("t", 3).unwrap();
+        for _ in 0..500 {
+            let done = Arc::clone(&done);
+            workers.submit(Box::new(move || {
+                done.fetch_add(1, Ordering::Relaxed);
+            }));
+        }
+        drop(workers);
+        assert_eq!(done.load(Ordering::Relaxed), 500);
+    }
+
+    #[test]
+    fn all_threads_work_at_once_under_their_names() {
+        let workers = Workers::new("upload", 3).unwrap();
+        assert_eq!(workers.count(), 3);
+        let barrier = Arc::new(Barrier::new(3));
+        let (names, seen) = channel();
+        for _ in 0..3 {
+            let (barrier, names) = (Arc::clone(&barrier), names.clone());
+            workers.submit(Box::new(move || {
+                barrier.wait();
+                names
+                    .send(thread::current().name().map(str::to_owned))
+                    .unwrap();
+            }));
+        }
+        drop(names);
+        let seen: HashSet<String> = seen.iter().flatten().collect();
+        let expected = ["upload-0", "upload-1", "upload-2"].map(str::to_owned);
+        assert_eq!(seen, HashSet::from(expected));
+    }
+
+    #[test]
+    fn a_panic_costs_the_job_only() {
+        let workers = Workers::new("t", 1).unwrap();
+        workers.submit(Box::new(|| panic!("as this test wants")));
+        let (answer, answered) = channel();
+        workers.submit(Box::new(move || answer.send(7).unwrap()));
+        assert_eq!(answered.recv(), Ok(7));
+        assert_eq!(workers.panics(), 1);
+    }
+
+    #[test]
+    fn a_full_channel_makes_the_giver_wait() {
+        let workers = Arc::new(Workers::new("t", 1).unwrap());
+        let (open, gate) = channel::<()>();
+        workers.submit(Box::new(move || gate.recv().unwrap()));
+        let given = Arc::new(AtomicUsize::new(0));
+        let giver = {
+            let (workers, given) = (Arc::clone(&workers), Arc::clone(&given));
+            thread::spawn(move || {
+                for _ in 0..4 {
+                    workers.submit(Box::new(|| ()));
+                    given.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        };
+        // One job runs or waits to, one more fits the channel: the giver cannot be done.
+        assert!(!giver.is_finished());
+        open.send(()).unwrap();
+        giver.join().unwrap();
+        assert_eq!(given.load(Ordering::SeqCst), 4);
+    }
+
+    #[test]
+    fn a_job_may_be_the_last_owner_of_its_pool() {
+        let workers = Arc::new(Workers::new("t", 2).unwrap());
+        let (go, gone) = (Arc::new(Barrier::new(2)), channel());
+        let (own, wait, tell) = (Arc::clone(&workers), Arc::clone(&go), gone.0);
+        workers.submit(Box::new(move || {
+            wait.wait();
+            drop(own);
+            tell.send(()).unwrap();
+        }));
+        drop(workers);
+        go.wait();
+        assert_eq!(gone.1.recv(), Ok(()));
+    }
+
+    #[test]
+    fn an_abandoned_pool_is_not_waited_for() {
+        let workers = Workers::new("t", 1).unwrap();
+        let (open, gate) = channel::<()>();
+        workers.submit(Box::new(move || {
+            let _ = gate.recv();
+        }));
+        workers.abandon();
+        drop(open);
     }
 }
