@@ -1,5 +1,6 @@
 //! What the tests share: registries, proxies, commands.
 
 pub(crate) mod access;
+pub(crate) mod command;
 pub(crate) mod http;
 pub(crate) mod registry;
