@@ -1,0 +1,29 @@
+# Everything a developer or a build machine runs. `make help` lists it.
+
+.PHONY: build static demo test check bench fixtures help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+
+build: ## the optimised binary, target/release/hoist
+	cargo build --release --locked
+
+static: ## the binary that runs anywhere on Linux, target/static/hoist
+	@sh tests/static/build.sh
+
+demo: ## push the fixtures into a registry started for it, and list what arrived
+	@sh tests/demo.sh
+
+test: ## all tests; registries that are not on PATH are named as skipped
+	cargo test --locked
+
+check: ## formatting, lints and documentation, warnings denied; silent when all is well
+	@cargo fmt --check
+	@cargo clippy --quiet --locked --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --document-private-items
+
+bench: ## hoist beside crane and skopeo, where these are on PATH
+	@python3 tests/bench/run.py
+
+fixtures: ## make the fixtures again, with the tools that made them
+	@sh fixtures/make.sh
