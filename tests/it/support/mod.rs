@@ -1,6 +1,8 @@
 //! What the tests share: registries, proxies, commands.
 
 pub(crate) mod access;
+pub(crate) mod archives;
 pub(crate) mod command;
 pub(crate) mod http;
+pub(crate) mod members;
 pub(crate) mod registry;
