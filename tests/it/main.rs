@@ -4,5 +4,6 @@
 
 mod serve;
 mod sources;
+mod static_binary;
 mod support;
 mod without;
