@@ -195,7 +195,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The start of a text that may be long or hold anything, fit for a sentence.
-fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let cut: String = text.chars().take(80).collect();
     if cut.len() < text.len() {
         format!("{cut:?}…")

@@ -1,0 +1,269 @@
+//! From the names that images have to the targets they go to.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::path::Path;
+
+use crate::image::digest::Digest;
+use crate::image::name::destination::Destination;
+use crate::image::name::{FoundName, repository_of_path};
+use crate::image::reference::{Host, ReferenceError, Repository, Tag};
+
+/// What naming needs to know of one image.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    pub names: &'a [FoundName],
+    pub identity: &'a Digest,
+    /// The file or folder it was found in.
+    pub path: &'a Path,
+}
+
+/// A repository and a tag on the destination's host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub repository: Repository,
+    pub tag: Tag,
+}
+
+/// Where one image goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assigned {
+    /// In the order of its names, each once.
+    pub targets: Vec<Target>,
+    /// Targets that an earlier image of the same digest brings about: which, and that image's index.
+    pub shared: Vec<(Target, usize)>,
+}
+
+/// Where each image goes, in the order of `images`; `Err` for an image that cannot have a target (a
+/// name that is not legal there, or the same target as an image of another digest: both files are
+/// named).
+///
+/// # Errors
+/// A wrong usage: several images and a destination that takes one.
+pub fn assign(
+    images: &[Named<'_>],
+    destination: &Destination,
+    extra_tags: &[Tag],
+) -> Result<Vec<Result<Assigned, String>>, String> {
+    let wanted = match destination {
+        Destination::Repository {
+            repository, tag, ..
+        } => {
+            refuse_several(images, destination)?;
+            let into = |image| tags_for(image, tag.as_ref(), extra_tags);
+            let all = images
+                .iter()
+                .map(|image| Ok(targets(repository, into(image))));
+            all.collect()
+        }
+        Destination::Prefix { host, path } => below_prefix(
+            images,
+            &Prefix {
+                host,
+                path: path.as_ref(),
+            },
+            extra_tags,
+        ),
+    };
+    Ok(settle(images, destination.host(), wanted))
+}
+
+fn refuse_several(images: &[Named<'_>], destination: &Destination) -> Result<(), String> {
+    let identities: HashSet<&Digest> = images.iter().map(|image| image.identity).collect();
+    let Destination::Repository {
+        host, repository, ..
+    } = destination
+    else {
+        return Ok(());
+    };
+    if identities.len() < 2 {
+        return Ok(());
+    }
+    let count = identities.len();
+    Err(format!(
+        "{destination} takes one image and there are {count}: add a / to push into it ({host}/{repository}/)"
+    ))
+}
+
+/// The tags under which an image goes into the one repository that was typed.
+fn tags_for(image: &Named<'_>, asked: Option<&Tag>, extra: &[Tag]) -> Vec<Tag> {
+    let own = image.names.iter().filter_map(|name| name.tag.as_ref());
+    let mut tags: Vec<Tag> = match asked {
+        Some(tag) => vec![tag.clone()],
+        None => own.cloned().collect(),
+    };
+    if tags.is_empty() {
+        tags.push(Tag::latest());
+    }
+    tags.extend_from_slice(extra);
+    tags
+}
+
+#[derive(Clone, Copy)]
+struct Prefix<'a> {
+    host: &'a Host,
+    path: Option<&'a Repository>,
+}
+
+/// A repository at the destination with the tags that the image's names give it, maybe none.
+type Place = (Repository, Vec<Tag>);
+
+fn below_prefix(
+    images: &[Named<'_>],
+    prefix: &Prefix<'_>,
+    extra: &[Tag],
+) -> Vec<Result<Vec<Target>, String>> {
+    let places: Vec<Result<Vec<Place>, String>> =
+        images.iter().map(|image| places(image, prefix)).collect();
+    let mut untagged: HashMap<(&Path, &Repository), HashSet<&Digest>> = HashMap::new();
+    for (image, place) in images.iter().zip(&places) {
+        for (repository, _) in place.iter().flatten().filter(|(_, tags)| tags.is_empty()) {
+            let entry = untagged.entry((image.path, repository)).or_default();
+            entry.insert(image.identity);
+        }
+    }
+    let with_tags = |image: &Named<'_>, (repository, tags): &Place| {
+        let mut tags = tags.clone();
+        if tags.is_empty() {
+            let alone = untagged
+                .get(&(image.path, repository))
+                .is_none_or(|all| all.len() == 1);
+            tags.push(if alone {
+                Tag::latest()
+            } else {
+                Tag::of_digest(image.identity)
+            });
+        }
+        tags.extend_from_slice(extra);
+        targets(repository, tags)
+    };
+    let one = |(image, found): (&Named<'_>, &Result<Vec<Place>, String>)| {
+        let found = found.as_ref().map_err(Clone::clone)?;
+        let all = found.iter().flat_map(|place| with_tags(image, place));
+        Ok(all.collect())
+    };
+    images.iter().zip(&places).map(one).collect()
+}
+
+/// The repositories that an image's names mean below a prefix, in the order of the names.
+///
+/// A tag without a repository belongs to each repository that the image has.
+fn places(image: &Named<'_>, prefix: &Prefix<'_>) -> Result<Vec<Place>, String> {
+    let mut places: Vec<Place> = Vec::new();
+    for name in image.names {
+        let Some((host, repository)) = &name.repository else {
+            continue;
+        };
+        let found = join(&repository.familiar(host), prefix)
+            .map_err(|error| format!("{name} cannot go there: {}", error.message()))?;
+        let tag = name.tag.clone();
+        match places.iter_mut().find(|(known, _)| *known == found) {
+            Some((_, tags)) => tags.extend(tag),
+            None => places.push((found, tag.into_iter().collect())),
+        }
+    }
+    if places.is_empty() {
+        let own = repository_of_path(image.path).ok_or_else(|| {
+            format!("neither the image nor {} gives it a name: name its repository, as in host/repository", image.path.display())
+        })?;
+        let found = join(&own, prefix).map_err(|error| error.message().to_owned())?;
+        places.push((found, Vec::new()));
+    }
+    let loose = image.names.iter().filter(|name| name.repository.is_none());
+    let loose: Vec<Tag> = loose.filter_map(|name| name.tag.clone()).collect();
+    for (_, tags) in &mut places {
+        tags.extend_from_slice(&loose);
+    }
+    Ok(places)
+}
+
+fn join(repository: &Repository, prefix: &Prefix<'_>) -> Result<Repository, ReferenceError> {
+    repository.under(prefix.path)?.on(prefix.host)
+}
+
+fn targets(repository: &Repository, tags: Vec<Tag>) -> Vec<Target> {
+    let with = |tag| Target {
+        repository: repository.clone(),
+        tag,
+    };
+    tags.into_iter().map(with).collect()
+}
+
+/// Gives each target to one image; images of different digests that want the same one all fail.
+fn settle(
+    images: &[Named<'_>],
+    host: &Host,
+    wanted: Vec<Result<Vec<Target>, String>>,
+) -> Vec<Result<Assigned, String>> {
+    let mut claims: HashMap<&Target, Vec<usize>> = HashMap::new();
+    for (index, targets) in wanted.iter().enumerate() {
+        for target in targets.iter().flatten() {
+            claims.entry(target).or_default().push(index);
+        }
+    }
+    let conflict = |index: usize, targets: &[Target]| {
+        let identity = images[index].identity;
+        targets.iter().find_map(|target| {
+            let mut others = claims[target].iter().map(|&other| &images[other]);
+            let other = others.find(|other| other.identity != identity)?;
+            Some(sentence(
+                images[index].path,
+                other.path,
+                &format!("{host}/{target}"),
+            ))
+        })
+    };
+    let mut carriers: HashMap<Target, usize> = HashMap::new();
+    let settled = wanted.iter().enumerate().map(|(index, targets)| {
+        let targets = targets.as_ref().map_err(Clone::clone)?;
+        if let Some(sentence) = conflict(index, targets) {
+            return Err(sentence);
+        }
+        let mut assigned = Assigned::default();
+        for target in targets {
+            match carriers.get(target) {
+                None => {
+                    carriers.insert(target.clone(), index);
+                    assigned.targets.push(target.clone());
+                }
+                Some(&carrier) if carrier == index => {}
+                Some(&carrier) => assigned.share(target, carrier),
+            }
+        }
+        Ok(assigned)
+    });
+    settled.collect()
+}
+
+fn sentence(path: &Path, other: &Path, target: &str) -> String {
+    // The same order from both sides, so that both failures read alike.
+    let paths = BTreeSet::from([path, other]);
+    let mut shown = paths.iter().map(|file| file.display());
+    match (shown.next(), shown.next()) {
+        (Some(one), Some(two)) => {
+            format!("{one} and {two} hold different images that both go to {target}")
+        }
+        _ => format!(
+            "{} holds different images that all go to {target}",
+            path.display()
+        ),
+    }
+}
+
+impl Assigned {
+    fn share(&mut self, target: &Target, carrier: usize) {
+        let entry = (target.clone(), carrier);
+        if !self.shared.contains(&entry) {
+            self.shared.push(entry);
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.repository, self.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests;
