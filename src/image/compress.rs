@@ -1,1 +1,133 @@
-//! compress
+//! Plain layers become gzip while they are sent: in parallel, and always the same bytes.
+//!
+//! # The format
+//!
+//! Where hoist makes the manifest, the digest of a layer must follow from the layer and the level alone,
+//! on any machine, with any number of threads. The result is one gzip member (RFC 1952):
+//!
+//! 1. The header `1f 8b 08 00 00 00 00 00 00 ff`: deflate, no flags, no name, time 0, extra flags 0 at
+//!    every level, system 255 (unknown).
+//! 2. The plain bytes in blocks of 1 MiB = 2²⁰ bytes; the last one holds what is left, 1 byte to 1 MiB. An
+//!    empty layer is one block of no bytes. Each block is compressed on its own to raw deflate (RFC 1951)
+//!    by a **fresh** compressor: window bits 15, memory level 8, default strategy; preset dictionary: the
+//!    32 KiB = 2¹⁵ bytes before the block, for every block but the first; then the whole block in one call, with
+//!    a sync flush, or with finish for the last block. So all blocks but the last end at a byte boundary with
+//!    `00 00 ff ff`, and their concatenation is one deflate stream with a single final block.
+//! 3. The trailer: CRC-32 and length modulo 2³² of the plain bytes, little-endian.
+//!
+//! What the compressor makes of a block is zlib-rs' own choice; hence the exact versions in `Cargo.toml`.
+//! zlib-rs picks the same matches with and without SIMD. Its `reset` is not used: it leaves old bytes in
+//! the window, and the last position of a preset dictionary is hashed together with the byte behind
+//! it, so that a reused compressor can find other matches than a fresh one.
+//!
+//! # Memory
+//!
+//! Each stream may hold one block of its own, so that it moves on however long others are stalled; all further
+//! blocks need one of the [`Compressor`]'s permits, one per thread and two more. A block costs 1 MiB while
+//! it waits, 2 MiB while it is compressed, its compressed size until it is consumed.
+
+mod block;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::image::source::{Body, Stored, Stream, StreamBody};
+use crate::pool::buffers::Buffers;
+use crate::pool::semaphore::Semaphore;
+use crate::pool::workers::Workers;
+
+/// How much is read and hashed at a time: small enough to be hashed while it is in the cache.
+const READ_SIZE: usize = 128 << 10;
+
+/// Compresses layers on one pool of threads. Cheap to clone; clones share the pool and the memory.
+#[derive(Clone, Debug)]
+pub struct Compressor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: Arc<Workers>,
+    /// For blocks beyond the one that each stream may always hold.
+    permits: Semaphore,
+    plain: Buffers,
+    packed: Buffers,
+}
+
+impl Compressor {
+    /// `pool` should have one thread per CPU, and nothing but compression should run there: what its jobs
+    /// wait for must never be a transfer.
+    pub fn new(pool: Arc<Workers>) -> Self {
+        let ahead = pool.count() + 2;
+        Self {
+            shared: Arc::new(Shared {
+                permits: Semaphore::new(ahead),
+                plain: Buffers::new(block::PLAIN_CAPACITY, ahead),
+                packed: Buffers::new(block::PACKED_CAPACITY, ahead),
+                pool,
+            }),
+        }
+    }
+
+    /// The gzip of `body`, a plain tar whose digest should be `diff_id`. `level` is 0 to 9.
+    pub fn gzip<B: Body>(&self, body: B, diff_id: Digest, level: u32) -> GzipLayer<B> {
+        GzipLayer {
+            compressor: self.clone(),
+            body,
+            diff_id,
+            level: level.min(9),
+        }
+    }
+}
+
+/// A plain layer that is compressed each time it is opened, to the same bytes.
+#[derive(Clone, Debug)]
+pub struct GzipLayer<B = Stored> {
+    compressor: Compressor,
+    body: B,
+    diff_id: Digest,
+    level: u32,
+}
+
+impl<B: Body> StreamBody for GzipLayer<B> {
+    /// The stream fails with [`io::ErrorKind::InvalidData`], before its last block, when the plain bytes
+    /// are not those of the `diff_id`. Dropping it half-way is fine: blocks that wait are given up.
+    fn open(&self) -> io::Result<Box<dyn Stream>> {
+        let Some(algorithm) = self.diff_id.algorithm() else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "the layer cannot be checked: the algorithm of its diff_id {} is not known",
+                    self.diff_id
+                ),
+            ));
+        };
+        Ok(Box::new(stream::GzipStream::new(stream::Input {
+            compressor: self.compressor.clone(),
+            plain: self.body.open(0)?,
+            size: self.body.size(),
+            hasher: Hasher::new(algorithm),
+            diff_id: self.diff_id.clone(),
+            level: self.level,
+        })))
+    }
+}
+
+/// The sha256 of bytes that are sent as they are: of layers that are compressed already.
+pub fn digest_of(body: &dyn Body) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut reader = body.open(0)?;
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(n) => hasher.update(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}

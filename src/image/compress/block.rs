@@ -1,0 +1,95 @@
+//! One block: from plain bytes to raw deflate. Pure, so that every thread makes the same of it.
+
+use std::io;
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+/// Plain bytes in every block but the last.
+pub(super) const SIZE: usize = 1 << 20;
+
+/// Bytes before a block that its matches may reach into: the whole window of deflate.
+pub(super) const WINDOW: usize = 32 << 10;
+
+pub(super) const PLAIN_CAPACITY: usize = WINDOW + SIZE;
+
+/// Level 1 writes fixed codes only, up to 9 bits a byte; the other levels fall back to stored blocks.
+/// The rest is for block headers and the flush.
+pub(super) const PACKED_CAPACITY: usize = SIZE + SIZE / 8 + 4096;
+
+/// How a block ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Others follow: a sync flush.
+    Flush,
+    /// It is the last one.
+    Finish,
+}
+
+/// Compresses `plain` after `dictionary` into `packed`, an empty buffer of [`PACKED_CAPACITY`], and
+/// returns the CRC of `plain`.
+pub(super) fn pack(
+    dictionary: &[u8],
+    plain: &[u8],
+    (level, end): (u32, End),
+    packed: &mut Vec<u8>,
+) -> io::Result<Crc> {
+    let mut crc = Crc::new();
+    crc.update(plain);
+    let mut compress = Compress::new(Compression::new(level), false);
+    if !dictionary.is_empty() {
+        compress.set_dictionary(dictionary)?;
+    }
+    let flush = match end {
+        End::Flush => FlushCompress::Sync,
+        End::Finish => FlushCompress::Finish,
+    };
+    let status = if level == 0 {
+        // Stored blocks are cut to the room there is: it must not depend on the allocator.
+        packed.resize(PACKED_CAPACITY, 0);
+        let status = compress.compress(plain, packed, flush)?;
+        packed.truncate(compress.total_out() as usize);
+        status
+    } else {
+        compress.compress_vec(plain, packed, flush)?
+    };
+    let all_taken = compress.total_in() == plain.len() as u64;
+    let all_given = match end {
+        End::Flush => packed.len() < PACKED_CAPACITY,
+        End::Finish => status == Status::StreamEnd,
+    };
+    if all_taken && all_given {
+        Ok(crc)
+    } else {
+        Err(io::Error::other(
+            "a compressed block is larger than deflate can make it",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_case_fits_at_every_level() {
+        // Bytes from 144 on have nine bits in the fixed code of deflate, and this has no matches.
+        let mut state = 1_u64;
+        let worst: Vec<u8> = std::iter::repeat_with(|| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            144 + ((state >> 33) % 112) as u8
+        })
+        .take(SIZE)
+        .collect();
+        for level in 0..=9 {
+            for end in [End::Flush, End::Finish] {
+                let mut packed = Vec::with_capacity(PACKED_CAPACITY);
+                let result = pack(&worst[..WINDOW], &worst, (level, end), &mut packed);
+                let crc = result.unwrap_or_else(|e| panic!("level {level}, {end:?}: {e}"));
+                assert_eq!(crc.amount() as usize, SIZE);
+                assert!(packed.capacity() == PACKED_CAPACITY, "level {level} grew");
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The stream that feeds blocks to the pool and takes them back in order.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::mem;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Weak};
+
+use flate2::Crc;
+
+use crate::image::compress::block::{self, End};
+use crate::image::compress::{Compressor, READ_SIZE};
+use crate::image::digest::{Algorithm, Digest, Hasher};
+use crate::image::source::{Stream, Summary};
+use crate::pool::buffers::Buffer;
+use crate::pool::semaphore::Permit;
+
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+/// What a stream is made of.
+pub(super) struct Input {
+    pub(super) compressor: Compressor,
+    pub(super) plain: Box<dyn Read + Send>,
+    pub(super) size: u64,
+    /// An empty one, of the algorithm of `diff_id`.
+    pub(super) hasher: Hasher,
+    pub(super) diff_id: Digest,
+    pub(super) level: u32,
+}
+
+pub(super) struct GzipStream {
+    reader: BlockReader,
+    compressor: Compressor,
+    level: u32,
+    /// Given to the pool and not yet taken back, in order.
+    ahead: VecDeque<Receiver<io::Result<Packed>>>,
+    /// Whether the block that every stream may have without a permit is out.
+    own_block_is_out: bool,
+    /// What is being read from, and how much of it was.
+    chunk: Chunk,
+    taken: usize,
+    crc: Crc,
+    hasher: Hasher,
+    size: u64,
+    /// Jobs of a stream that is gone find this gone too, and do nothing.
+    alive: Arc<()>,
+}
+
+/// The output comes in these pieces.
+enum Chunk {
+    Header,
+    Block(Packed),
+    Trailer([u8; 8]),
+    /// It failed; the sentence is said again to whoever goes on reading.
+    Failed(io::ErrorKind, String),
+}
+
+struct Packed {
+    bytes: Buffer,
+    crc: Crc,
+    room: Room,
+}
+
+/// By what right a block takes up memory; given back when the block is consumed.
+enum Room {
+    Own,
+    Shared { _permit: Permit },
+}
+
+impl GzipStream {
+    pub(super) fn new(input: Input) -> Self {
+        Self {
+            reader: BlockReader {
+                plain: input.plain,
+                left: input.size,
+                started: false,
+                before: Vec::new(),
+                hasher: Some(input.hasher),
+                diff_id: input.diff_id,
+            },
+            compressor: input.compressor,
+            level: input.level,
+            ahead: VecDeque::new(),
+            own_block_is_out: false,
+            chunk: Chunk::Header,
+            taken: 0,
+            crc: Crc::new(),
+            hasher: started_with_header(),
+            size: HEADER.len() as u64,
+            alive: Arc::default(),
+        }
+    }
+
+    /// Goes on to the next piece of output. False at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        match &self.chunk {
+            Chunk::Trailer(_) => return Ok(false),
+            Chunk::Failed(kind, sentence) => return Err(io::Error::new(*kind, sentence.as_str())),
+            Chunk::Header | Chunk::Block(_) => {}
+        }
+        let next = self.next_chunk();
+        self.taken = 0;
+        self.chunk = match next {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                self.ahead.clear();
+                self.chunk = Chunk::Failed(error.kind(), error.to_string());
+                return Err(error);
+            }
+        };
+        let bytes = self.chunk.bytes();
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(true)
+    }
+
+    fn next_chunk(&mut self) -> io::Result<Chunk> {
+        // The finished block goes first: its room may be the only one there is.
+        if let Chunk::Block(done) = mem::replace(&mut self.chunk, Chunk::Header)
+            && matches!(done.room, Room::Own)
+        {
+            self.own_block_is_out = false;
+        }
+        self.feed()?;
+        let Some(block) = self.ahead.pop_front() else {
+            let mut trailer = [0; 8];
+            trailer[..4].copy_from_slice(&self.crc.sum().to_le_bytes());
+            trailer[4..].copy_from_slice(&self.crc.amount().to_le_bytes());
+            return Ok(Chunk::Trailer(trailer));
+        };
+        let packed = block
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the compression of a block broke off")))?;
+        self.crc.combine(&packed.crc);
+        Ok(Chunk::Block(packed))
+    }
+
+    /// Gives blocks to the pool as long as there are any, and room for them.
+    pub(super) fn feed(&mut self) -> io::Result<()> {
+        while !self.reader.is_done() {
+            let room = if self.own_block_is_out {
+                let Some(permit) = self.compressor.shared.permits.try_acquire() else {
+                    break;
+                };
+                Room::Shared { _permit: permit }
+            } else {
+                self.own_block_is_out = true;
+                Room::Own
+            };
+            let plain = self.reader.next(self.compressor.shared.plain.take())?;
+            self.submit(plain, room);
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, plain: Plain, room: Room) {
+        // Room for the one answer: the job never waits.
+        let (answer, packed) = sync_channel(1);
+        let buffers = self.compressor.shared.packed.clone();
+        let (alive, level) = (Arc::downgrade(&self.alive), self.level);
+        self.ahead.push_back(packed);
+        self.compressor.shared.pool.submit(Box::new(move || {
+            if Weak::strong_count(&alive) == 0 {
+                return;
+            }
+            let mut bytes = buffers.take();
+            let (dictionary, fresh) = plain.bytes.split_at(plain.dictionary);
+            let result = block::pack(dictionary, fresh, (level, plain.end), &mut bytes);
+            drop(plain);
+            // Nobody listens when the stream was dropped meanwhile.
+            let _ = answer.send(result.map(|crc| Packed { bytes, crc, room }));
+        }));
+    }
+}
+
+fn started_with_header() -> Hasher {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(&HEADER);
+    hasher
+}
+
+impl Read for GzipStream {
+    /// Fills `buf` unless the end comes first.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            let rest = &self.chunk.bytes()[self.taken..];
+            if rest.is_empty() {
+                match self.advance() {
+                    Ok(true) => continue,
+                    Ok(false) => break,
+                    // It is said again at the next call.
+                    Err(_) if filled > 0 => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            let n = rest.len().min(buf.len() - filled);
+            buf[filled..filled + n].copy_from_slice(&rest[..n]);
+            self.taken += n;
+            filled += n;
+        }
+        Ok(filled)
+    }
+}
+
+impl Stream for GzipStream {
+    fn finish(self: Box<Self>) -> io::Result<Summary> {
+        match &self.chunk {
+            Chunk::Trailer(trailer) if self.taken == trailer.len() => Ok(Summary {
+                digest: self.hasher.finish(),
+                size: self.size,
+            }),
+            Chunk::Failed(kind, sentence) => Err(io::Error::new(*kind, sentence.as_str())),
+            _ => Err(io::Error::other(
+                "a compressed layer was asked for its digest before its end",
+            )),
+        }
+    }
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Header => &HEADER,
+            Self::Block(packed) => &packed.bytes,
+            Self::Trailer(bytes) => bytes,
+            Self::Failed(..) => &[],
+        }
+    }
+}
+
+/// Cuts the plain bytes into blocks, hashing them on the way.
+struct BlockReader {
+    plain: Box<dyn Read + Send>,
+    left: u64,
+    started: bool,
+    /// The last bytes of the block before: the dictionary of the next one.
+    before: Vec<u8>,
+    /// Gone when all was read and checked.
+    hasher: Option<Hasher>,
+    diff_id: Digest,
+}
+
+struct Plain {
+    /// The dictionary, then the block.
+    bytes: Buffer,
+    dictionary: usize,
+    end: End,
+}
+
+impl BlockReader {
+    fn is_done(&self) -> bool {
+        self.started && self.left == 0
+    }
+
+    fn next(&mut self, mut bytes: Buffer) -> io::Result<Plain> {
+        self.started = true;
+        let dictionary = self.before.len();
+        bytes.extend_from_slice(&self.before);
+        let size = usize::try_from(self.left).map_or(block::SIZE, |left| left.min(block::SIZE));
+        while bytes.len() < dictionary + size {
+            let from = bytes.len();
+            let to = (from + READ_SIZE).min(dictionary + size);
+            bytes.resize(to, 0);
+            self.plain.read_exact(&mut bytes[from..])?;
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&bytes[from..]);
+            }
+        }
+        self.left -= size as u64;
+        if self.left == 0 {
+            self.check()?;
+            let end = End::Finish;
+            return Ok(Plain {
+                bytes,
+                dictionary,
+                end,
+            });
+        }
+        self.before.clear();
+        self.before
+            .extend_from_slice(&bytes[bytes.len() - block::WINDOW..]);
+        let end = End::Flush;
+        Ok(Plain {
+            bytes,
+            dictionary,
+            end,
+        })
+    }
+
+    /// Compares what was read with what the config says of it.
+    fn check(&mut self) -> io::Result<()> {
+        let Some(actual) = self.hasher.take().map(Hasher::finish) else {
+            return Ok(());
+        };
+        if actual == self.diff_id {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "the layer in the archive is {actual}, but the config says its diff_id is {}",
+                self.diff_id
+            ),
+        ))
+    }
+}
