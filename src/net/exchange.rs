@@ -1,0 +1,208 @@
+//! One request under way: what the connection learns about it, and what it may take from the payload.
+//!
+//! ureq gives a connection no handle on the request it carries, but does all its work on the
+//! caller's thread: so the exchange is found there.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::failure::{Failure, FailureKind, Fault};
+
+/// Limits of one request and facts about it.
+pub(super) struct Exchange {
+    /// Longest time without a byte.
+    pub(super) stall: Duration,
+    /// Longest wait for the answer's header.
+    answer: Duration,
+    answer_due: Cell<Option<Instant>>,
+    head_read: Cell<bool>,
+    began: Cell<bool>,
+    reused: Cell<bool>,
+    /// Nothing more is taken from the payload: an answer came, or the connection broke.
+    stopped: Cell<bool>,
+    body_sent: Cell<u64>,
+    payload_error: RefCell<Option<io::Error>>,
+}
+
+thread_local! {
+    /// A stack: a payload's reader may send requests of its own.
+    static CURRENT: RefCell<Vec<Rc<Exchange>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Ends the exchange's stay on its thread.
+pub(super) struct Entered(());
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.with_borrow_mut(Vec::pop);
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(stall: Duration, answer: Duration) -> Self {
+        Exchange {
+            stall,
+            answer,
+            answer_due: Cell::new(None),
+            head_read: Cell::new(false),
+            began: Cell::new(false),
+            reused: Cell::new(false),
+            stopped: Cell::new(false),
+            body_sent: Cell::new(0),
+            payload_error: RefCell::new(None),
+        }
+    }
+
+    /// Makes this the current exchange of the thread until the guard is dropped.
+    pub(super) fn enter(self: &Rc<Self>) -> Entered {
+        CURRENT.with_borrow_mut(|stack| stack.push(Rc::clone(self)));
+        Entered(())
+    }
+
+    pub(super) fn current() -> Result<Rc<Exchange>, Fault> {
+        let current = CURRENT.with_borrow(|stack| stack.last().cloned());
+        current.ok_or_else(|| Fault::new(FailureKind::Invalid, "request outside of an exchange"))
+    }
+
+    /// The first bytes go to a connection. Says whether these were the first.
+    pub(super) fn begin(&self, reused: bool) -> bool {
+        let first = !self.began.replace(true);
+        if first {
+            self.reused.set(reused);
+        }
+        first
+    }
+
+    pub(super) fn began(&self) -> bool {
+        self.began.get()
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.set(true);
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
+    /// From here on the answer's body is read, under the limit for stalls.
+    pub(super) fn head_complete(&self) {
+        self.head_read.set(true);
+    }
+
+    pub(super) fn reads_head(&self) -> bool {
+        !self.head_read.get()
+    }
+
+    pub(super) fn body_sent(&self) -> u64 {
+        self.body_sent.get()
+    }
+
+    /// Until when the next byte must have come. The clock for the header starts at the first call.
+    pub(super) fn read_deadline(&self) -> Instant {
+        let now = Instant::now();
+        if self.head_read.get() {
+            return now + self.stall;
+        }
+        let due = self.answer_due.get().unwrap_or(now + self.answer);
+        self.answer_due.set(Some(due));
+        due
+    }
+
+    /// What to say when the read deadline has passed.
+    pub(super) fn overdue(&self) -> Fault {
+        let message = if self.head_read.get() {
+            format!("no byte of the answer for {:?}", self.stall)
+        } else {
+            format!("no answer within {:?}", self.answer)
+        };
+        Fault::new(FailureKind::Stalled, message)
+    }
+
+    pub(super) fn into_failure(self: Rc<Self>, fault: Fault) -> Failure {
+        let payload_error = self.payload_error.borrow_mut().take();
+        let (kind, message) = match &payload_error {
+            Some(error) => (FailureKind::Payload, error.to_string()),
+            None => (fault.kind, fault.message),
+        };
+        Failure {
+            kind,
+            message,
+            reused: self.reused.get(),
+            body_sent: self.body_sent.get(),
+            payload_error,
+        }
+    }
+}
+
+/// A payload on its way to ureq, which would spin for ever on a sized body that ends early.
+pub(super) struct Metered<'a> {
+    reader: &'a mut (dyn Read + Send),
+    /// Bytes still owed, for sized payloads.
+    left: Option<u64>,
+    exchange: Rc<Exchange>,
+}
+
+impl<'a> Metered<'a> {
+    pub(super) fn new(
+        reader: &'a mut (dyn Read + Send),
+        size: Option<u64>,
+        exchange: &Rc<Exchange>,
+    ) -> Self {
+        Metered {
+            reader,
+            left: size,
+            exchange: Rc::clone(exchange),
+        }
+    }
+
+    /// Fills at least half of `room` unless the payload ends: small reads would be small packets.
+    fn fill(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled <= room.len() / 2 {
+            match self.reader.read(&mut room[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled = room.len().min(filled + n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.left {
+            Some(left) if filled == 0 => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("data ended {left} bytes early"),
+            )),
+            _ => Ok(filled),
+        }
+    }
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let owed = self.left.unwrap_or(u64::MAX);
+        let most = usize::try_from(owed).unwrap_or(usize::MAX).min(buf.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let taken = if self.exchange.stopped() {
+            // ureq wants the rest before it reads the answer; the connection swallows this filler.
+            self.left.map_or(0, |_| most)
+        } else {
+            match self.fill(&mut buf[..most]) {
+                Ok(filled) => {
+                    let sent = &self.exchange.body_sent;
+                    sent.set(sent.get() + filled as u64);
+                    filled
+                }
+                Err(error) => {
+                    *self.exchange.payload_error.borrow_mut() = Some(error);
+                    return Err(io::Error::other("payload failed"));
+                }
+            }
+        };
+        self.left = self.left.map(|left| left - taken as u64);
+        Ok(taken)
+    }
+}

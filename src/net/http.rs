@@ -1,0 +1,178 @@
+//! The client: one ureq agent, set up so that nothing happens behind the caller's back.
+
+use std::io::Read;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::{HeaderName, HeaderValue, Method as Verb, Request as Message, Uri, header};
+use ureq::{Agent, Body, SendBody};
+
+use super::dial::{Dialer, Line, Origin};
+use super::exchange::{Exchange, Metered};
+use super::failure::{Failure, FailureKind, Fault};
+use super::request::{Method, Payload, Request, Response, Settings};
+use super::resolve::Later;
+use super::switch::Switch;
+use super::tls;
+use super::wire::{INPUT_BUFFER, OUTPUT_BUFFER};
+
+/// Load balancers close idle connections after a minute.
+const IDLE_AGE: Duration = Duration::from_secs(50);
+
+/// Sends requests; shared by all threads.
+pub struct Http {
+    agent: Agent,
+    switch: Arc<Switch>,
+    stall_timeout: Duration,
+}
+
+impl Http {
+    /// # Errors
+    /// A CA file that cannot be read or holds no certificate: a sentence naming it.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let switch = Arc::new(Switch::default());
+        let dialer = Arc::new(Dialer {
+            tls: Arc::new(tls::client_config(&settings.ca_certs, settings.insecure)?),
+            connect_timeout: settings.connect_timeout,
+            stall_timeout: settings.stall_timeout,
+            switch: Arc::clone(&switch),
+        });
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // Otherwise taken from the environment.
+            .proxy(None)
+            .user_agent(&settings.user_agent)
+            .accept_encoding("identity")
+            .input_buffer_size(INPUT_BUFFER)
+            .output_buffer_size(OUTPUT_BUFFER)
+            .max_response_header_size(INPUT_BUFFER)
+            .max_idle_connections_per_host(settings.connections)
+            // A push talks to the registry, its token service and a storage host or two.
+            .max_idle_connections(settings.connections.saturating_mul(4))
+            .max_idle_age(IDLE_AGE)
+            .build();
+        Ok(Http {
+            agent: Agent::with_parts(config, Line(dialer), Later),
+            switch,
+            stall_timeout: settings.stall_timeout,
+        })
+    }
+
+    /// `limit`: the largest answer body to read, in bytes; a longer one is [`FailureKind::Malformed`].
+    pub fn send(&self, request: Request<'_>, limit: u64) -> Result<Response, Failure> {
+        let exchange = Rc::new(Exchange::new(self.stall_timeout, request.answer_timeout));
+        let entered = exchange.enter();
+        let outcome = self
+            .switch
+            .check()
+            .and_then(|()| self.perform(request, limit, &exchange));
+        drop(entered);
+        outcome.map_err(|fault| {
+            let fault = self.switch.check().err().unwrap_or(fault);
+            exchange.into_failure(fault)
+        })
+    }
+
+    /// Aborts what is in flight, within moments; later requests fail with [`FailureKind::Shutdown`].
+    pub fn shutdown(&self) {
+        self.switch.turn_off();
+    }
+
+    fn perform(
+        &self,
+        request: Request<'_>,
+        limit: u64,
+        exchange: &Rc<Exchange>,
+    ) -> Result<Response, Fault> {
+        let mut message = message(&request)?;
+        let headers = message.headers_mut();
+        let payload = match request.payload {
+            Payload::Sized(reader, size) if size > 0 => {
+                headers.insert(header::CONTENT_LENGTH, size.into());
+                Some(Metered::new(reader, Some(size), exchange))
+            }
+            Payload::Chunked(reader) => {
+                let chunked = HeaderValue::from_static("chunked");
+                headers.insert(header::TRANSFER_ENCODING, chunked);
+                Some(Metered::new(reader, None, exchange))
+            }
+            Payload::Sized(..) | Payload::Empty => None,
+        };
+        let takes_body = matches!(request.method, Method::Post | Method::Put | Method::Patch);
+        let answer = match payload {
+            Some(mut payload) => {
+                let body = SendBody::from_reader(&mut payload);
+                self.agent.run(message.map(|()| body))
+            }
+            None if takes_body => self.agent.run(message.map(|()| &[][..])),
+            None => self.agent.run(message),
+        };
+        let answer = answer.map_err(|error| Fault::of_ureq(error, exchange.began()))?;
+        exchange.head_complete();
+        let (head, body) = answer.into_parts();
+        let fields = head.headers.iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        });
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: fields.collect(),
+            body: read_body(body, limit, exchange)?,
+            body_sent: exchange.body_sent(),
+        })
+    }
+}
+
+/// The request line and the caller's headers.
+fn message(request: &Request<'_>) -> Result<Message<()>, Fault> {
+    let invalid = |what: String| Fault::new(FailureKind::Invalid, what);
+    let uri: Uri = request
+        .url
+        .parse()
+        .map_err(|error| invalid(format!("URL is not valid: {error}")))?;
+    Origin::of(&uri)?;
+    let mut message = Message::new(());
+    *message.uri_mut() = uri;
+    *message.method_mut() = match request.method {
+        Method::Get => Verb::GET,
+        Method::Head => Verb::HEAD,
+        Method::Post => Verb::POST,
+        Method::Put => Verb::PUT,
+        Method::Patch => Verb::PATCH,
+        Method::Delete => Verb::DELETE,
+    };
+    for (name, value) in request.headers {
+        let key = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| invalid(format!("header name {name:?} is not valid")))?;
+        // Not the value: it may be a secret.
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| invalid(format!("value of header {name} is not valid")))?;
+        message.headers_mut().append(key, value);
+    }
+    Ok(message)
+}
+
+/// Reads to the end, so that the connection can be used again, but never beyond `limit`.
+fn read_body(mut body: Body, limit: u64, exchange: &Exchange) -> Result<Vec<u8>, Fault> {
+    let too_long = || {
+        let message = format!("the answer's body is larger than {limit} bytes");
+        Fault::new(FailureKind::Malformed, message)
+    };
+    if body.content_length().is_some_and(|length| length > limit) {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    let outcome = body
+        .as_reader()
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes);
+    match outcome {
+        Ok(_) if bytes.len() as u64 > limit => Err(too_long()),
+        Ok(_) => Ok(bytes),
+        Err(_) if exchange.stopped() => Ok(bytes),
+        Err(error) => Err(Fault::of_ureq(error.into(), true)),
+    }
+}

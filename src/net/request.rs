@@ -1,0 +1,89 @@
+//! What goes in and what comes out: settings, a request, its payload, the response.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to reach hosts. The default reaches public ones.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// PEM files whose certificates are trusted besides the built-in list.
+    pub ca_certs: Vec<PathBuf>,
+    /// Do not verify certificates.
+    pub insecure: bool,
+    /// Longest time without a byte in either direction while a body is being sent or received.
+    pub stall_timeout: Duration,
+    /// For the name, the connection and the TLS handshake together, whatever number of addresses
+    /// the name has.
+    pub connect_timeout: Duration,
+    /// Idle connections kept per host.
+    pub connections: usize,
+    pub user_agent: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            ca_certs: Vec::new(),
+            insecure: false,
+            stall_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            connections: 16,
+            user_agent: concat!("hoist/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// One request; sent once, never repeated or redirected here.
+pub struct Request<'a> {
+    pub method: Method,
+    /// Absolute, `http` or `https`.
+    pub url: &'a str,
+    pub headers: &'a [(&'static str, String)],
+    pub payload: Payload<'a>,
+    /// Longest wait for the answer's header once the body has been handed over.
+    pub answer_timeout: Duration,
+}
+
+pub enum Payload<'a> {
+    /// No body; POST, PUT and PATCH send `Content-Length: 0`.
+    Empty,
+    /// Exactly so many bytes.
+    Sized(&'a mut (dyn Read + Send), u64),
+    /// Chunked transfer coding.
+    Chunked(&'a mut (dyn Read + Send)),
+}
+
+/// A status, headers, and a body that is bounded when it is read.
+///
+/// When the server answered in the middle of the payload the body is as much of it as arrived:
+/// such a connection is often reset, and the status is what counts.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Bytes of the payload that had been taken from its reader when the answer came.
+    pub body_sent: u64,
+}
+
+impl Response {
+    /// The first header of that name, whatever its case; without surrounding blanks.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self
+            .headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim())
+    }
+}

@@ -1,0 +1,233 @@
+//! One connection as ureq sees it, and what it does beyond ureq's own: time limits that restart
+//! with every byte, and answers that come while a body is still being sent.
+//!
+//! A server that refuses a body answers at once and often closes. Writing then fails, and the
+//! answer with it, unless somebody reads it: so a failed write is remembered, what ureq still
+//! sends is swallowed, and the answer is read. Where the server answers and just stops reading,
+//! or goes on reading, a look now and then finds the answer.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
+
+use super::channel::{Channel, Peek};
+use super::exchange::Exchange;
+use super::failure::{FailureKind, Fault};
+use super::switch::Switch;
+
+/// Also the largest header of an answer.
+pub(super) const INPUT_BUFFER: usize = 16 << 10;
+pub(super) const OUTPUT_BUFFER: usize = 128 << 10;
+
+/// How much of a body goes out between two looks for an early answer.
+const LOOK_EVERY: usize = 512 << 10;
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    channel: Channel,
+    switch: Arc<Switch>,
+    buffers: LazyBuffers,
+    /// It has carried a request, or has been waiting for one.
+    pub(super) aged: bool,
+    /// Why nothing can be sent any more. Something may still be there to be read.
+    broken: Option<Fault>,
+    /// The first bytes of an early answer are in the input buffer.
+    answered: bool,
+    since_look: usize,
+}
+
+impl Wire {
+    pub(super) fn new(channel: Channel, switch: Arc<Switch>) -> Self {
+        Wire {
+            channel,
+            switch,
+            buffers: LazyBuffers::new(INPUT_BUFFER, OUTPUT_BUFFER),
+            aged: false,
+            broken: None,
+            answered: false,
+            since_look: 0,
+        }
+    }
+
+    /// Sends from the output buffer; stops in the middle when an answer is there.
+    fn send(&mut self, amount: usize, stall: Duration) -> Result<(), Fault> {
+        let mut sent = 0;
+        let mut moved = Instant::now();
+        loop {
+            let mut rest = &self.buffers.output()[sent..amount];
+            let step = self.channel.push(&mut rest);
+            sent = amount - rest.len();
+            match step {
+                Ok(true) => return Ok(()),
+                Ok(false) => moved = Instant::now(),
+                Err(error) if is_pause(&error) => {
+                    self.switch.check()?;
+                    if self.look()? {
+                        return Ok(());
+                    }
+                    if moved.elapsed() >= stall {
+                        let message = format!("no byte was taken for {stall:?}");
+                        return Err(Fault::new(FailureKind::Stalled, message));
+                    }
+                }
+                Err(error) => return Err(Fault::of_io(&error)),
+            }
+        }
+    }
+
+    /// Looks for an early answer: whether there is one.
+    fn look(&mut self) -> Result<bool, Fault> {
+        self.since_look = 0;
+        match self.channel.peek() {
+            Peek::Nothing => return Ok(false),
+            Peek::Ended => {
+                let message = "connection closed by the server";
+                return Err(Fault::new(FailureKind::Closed, message));
+            }
+            Peek::Bytes => {}
+        }
+        let room = self.buffers.input_append_buf();
+        if room.is_empty() {
+            return Err(Fault::large_header(INPUT_BUFFER));
+        }
+        match self.channel.pull(room) {
+            Ok(read) => self.buffers.input_appended(read),
+            Err(error) if is_pause(&error) => {}
+            Err(error) => return Err(Fault::of_io(&error)),
+        }
+        self.answered = is_final_answer(self.buffers.input());
+        Ok(self.answered)
+    }
+
+    /// Waits for bytes and puts them into the input buffer: how many.
+    fn receive(&mut self, exchange: &Exchange) -> Result<usize, Fault> {
+        let deadline = exchange.read_deadline();
+        let room = self.buffers.input_append_buf();
+        if room.is_empty() {
+            return Err(Fault::large_header(INPUT_BUFFER));
+        }
+        loop {
+            match self.channel.pull(room) {
+                Ok(read) => {
+                    self.buffers.input_appended(read);
+                    return Ok(read);
+                }
+                Err(error) if is_pause(&error) => {
+                    self.switch.check()?;
+                    if Instant::now() >= deadline {
+                        return Err(exchange.overdue());
+                    }
+                }
+                Err(error) => return Err(Fault::of_io(&error)),
+            }
+        }
+    }
+}
+
+impl Transport for Wire {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        let exchange = Exchange::current()?;
+        if exchange.begin(self.aged) {
+            self.aged = true;
+            self.since_look = 0;
+        }
+        if amount == 0 || self.broken.is_some() || self.answered {
+            return Ok(());
+        }
+        self.since_look += amount;
+        let outcome = match self.send(amount, exchange.stall) {
+            Ok(()) if self.since_look >= LOOK_EVERY && !self.answered => self.look().map(drop),
+            outcome => outcome,
+        };
+        if self.answered {
+            exchange.stop();
+            let message = "answered before the body was complete";
+            self.broken = Some(Fault::new(FailureKind::Closed, message));
+        }
+        match outcome {
+            Err(fault) => {
+                exchange.stop();
+                let closed = fault.kind == FailureKind::Closed;
+                self.broken = Some(fault.clone());
+                // An answer may be waiting.
+                if closed { Ok(()) } else { Err(fault.into()) }
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
+        let exchange = Exchange::current()?;
+        if std::mem::take(&mut self.answered) {
+            return Ok(true);
+        }
+        let fresh = exchange.reads_head() && self.buffers.input().is_empty();
+        let read = match (self.receive(&exchange), &self.broken) {
+            (Ok(0), Some(fault)) if fresh => return Err(fault.clone().into()),
+            (Ok(0), None) if fresh => {
+                let message = "connection closed without an answer";
+                return Err(Fault::new(FailureKind::Closed, message).into());
+            }
+            (Ok(read), _) => read,
+            (Err(fault), _) => return Err(fault.into()),
+        };
+        // A TLS alert: the port speaks TLS and was asked in plain http.
+        if fresh && !self.channel.is_tls() && self.buffers.input().starts_with(&[0x15, 0x03]) {
+            let message = "the answer is TLS, not HTTP: the server wants https on this port";
+            return Err(Fault::new(FailureKind::Malformed, message).into());
+        }
+        Ok(read > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.broken.is_none() && !self.switch.is_off() && self.channel.peek() == Peek::Nothing
+    }
+
+    fn is_tls(&self) -> bool {
+        self.channel.is_tls()
+    }
+}
+
+/// A step that ended without anything having moved.
+pub(super) fn is_pause(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// Whether bytes that came unasked begin an answer, rather than a `100 Continue` or the like.
+fn is_final_answer(input: &[u8]) -> bool {
+    const STATUS: usize = "HTTP/1.1 ".len();
+    match input.get(STATUS) {
+        Some(first) => !(input.starts_with(b"HTTP/1.") && *first == b'1'),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_final_answer;
+
+    #[test]
+    fn interim_answers_do_not_stop_a_body() {
+        let cases: [(&[u8], bool); 7] = [
+            (b"", false),
+            (b"HTTP/1.1", false),
+            (b"HTTP/1.1 100 Continue\r\n\r\n", false),
+            (b"HTTP/1.1 102 Processing\r\n\r\n", false),
+            (b"HTTP/1.1 413 Too Large\r\n", true),
+            (b"HTTP/1.0 200 OK\r\n", true),
+            (b"<html>bad gateway", true),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(is_final_answer(input), expected, "{input:?}");
+        }
+    }
+}
