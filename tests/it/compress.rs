@@ -1,0 +1,80 @@
+//! What hoist compresses is opened by other people's programs, whole and as one member.
+
+use std::io::{Read, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use hoist::image::compress::Compressor;
+use hoist::image::digest::Digest;
+use hoist::image::source::StreamBody as _;
+use hoist::pool::workers::Workers;
+
+use crate::support::registry::on_path;
+
+/// Each reads gzip on standard input and writes what was in it. The one in Python stops at the end of the
+/// first member and fails when anything is behind it.
+const OPENERS: &[(&str, &[&str])] = &[
+    ("gunzip", &["-c"]),
+    ("pigz", &["-dc"]),
+    ("zstd", &["-dc", "--format=gzip"]),
+    (
+        "python3",
+        &[
+            "-c",
+            "import sys, zlib\n\
+             one = zlib.decompressobj(wbits=31)\n\
+             sys.stdout.buffer.write(one.decompress(sys.stdin.buffer.read()))\n\
+             sys.exit(0 if one.eof and not one.unused_data else 'not one member')",
+        ],
+    ),
+];
+
+#[test]
+fn other_programs_open_compressed_layers() {
+    let compressor = Compressor::new(Arc::new(Workers::new("pack", 2).unwrap()));
+    for (name, plain) in [
+        ("nothing", Vec::new()),
+        ("text over a block's end", text((1 << 20) + 1)),
+        ("three blocks", text(3 << 20)),
+    ] {
+        let plain: Arc<[u8]> = plain.into();
+        for level in [0, 1, 2, 9] {
+            let layer = compressor.gzip(Arc::clone(&plain), Digest::of(&plain), level);
+            let (mut stream, mut packed) = (layer.open().unwrap(), Vec::new());
+            stream.read_to_end(&mut packed).unwrap();
+            assert_eq!(stream.finish().unwrap().digest, Digest::of(&packed));
+            for (opener, args) in OPENERS {
+                if let Some(program) = on_path(opener) {
+                    let opened = run(&program, args, &packed);
+                    assert!(opened == *plain, "{opener} on {name} at level {level}");
+                }
+            }
+        }
+    }
+}
+
+/// Lines of growing numbers with a pseudo-random one behind each.
+fn text(size: usize) -> Vec<u8> {
+    let line = |n: u64| format!("{n} {:x}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20);
+    (0..)
+        .flat_map(|n| line(n).into_bytes())
+        .take(size)
+        .collect()
+}
+
+fn run(program: &Path, args: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input));
+        child.wait_with_output().unwrap()
+    });
+    assert!(output.status.success(), "{}", program.display());
+    output.stdout
+}
