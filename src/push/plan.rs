@@ -1,0 +1,363 @@
+//! Images to work: every blob once, every manifest after what it names, every repository apart.
+//!
+//! Pure: nothing is read and nothing is sent while a plan is made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::image::digest::Digest;
+use crate::image::manifest::{Manifest, ManifestError};
+use crate::image::name::Target;
+use crate::image::reference::{Host, Repository, Tag};
+use crate::image::source::{Body as _, Content, Image, LayerForm, Parts, Stored, Tree};
+use crate::observe::event::Event;
+use crate::push::made;
+use crate::push::operation::{Compression, Format};
+
+/// An index into [`Plan::blobs`].
+pub(crate) type BlobId = usize;
+/// An index into [`Plan::repositories`].
+pub(crate) type RepositoryId = usize;
+
+/// What there is to do. Grows only where a manifest is made on the way.
+pub(crate) struct Plan {
+    pub(crate) images: Vec<PlannedImage>,
+    pub(crate) blobs: Vec<Blob>,
+    pub(crate) repositories: Vec<Repository>,
+    format: Format,
+    /// Where everything goes, for people.
+    host: Host,
+    repository_ids: HashMap<Repository, RepositoryId>,
+    known: HashMap<BlobKey, BlobId>,
+}
+
+pub(crate) struct PlannedImage {
+    /// `host/repository:tag` of its first target, for people.
+    pub(crate) name: String,
+    pub(crate) content: PlannedContent,
+    pub(crate) deliveries: Vec<Delivery>,
+}
+
+/// One image in one repository.
+pub(crate) struct Delivery {
+    pub(crate) repository: RepositoryId,
+    /// Never empty.
+    pub(crate) tags: Vec<Tag>,
+}
+
+#[derive(Clone)]
+pub(crate) enum PlannedContent {
+    /// Children before parents, the root last.
+    Manifests(Arc<Vec<PlannedNode>>),
+    /// A manifest is made when each of these has a digest.
+    Parts { config: BlobId, layers: Vec<BlobId> },
+}
+
+pub(crate) struct PlannedNode {
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) blobs: Vec<BlobId>,
+    /// Positions in the same list.
+    pub(crate) children: Vec<usize>,
+    pub(crate) parents: Vec<usize>,
+}
+
+/// Bytes to bring into one or more repositories.
+pub(crate) struct Blob {
+    pub(crate) origin: Origin,
+    /// Digest and size in the registry, once known.
+    pub(crate) resolved: Option<(Digest, u64)>,
+    /// Bytes to be read for it.
+    pub(crate) stored_size: u64,
+    pub(crate) media_type: String,
+}
+
+/// Where a blob's bytes come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    Stored(Stored),
+    Bytes(Arc<[u8]>),
+    /// A plain layer that is compressed on the way.
+    Compressed {
+        stored: Stored,
+        diff_id: Digest,
+        level: u32,
+    },
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum BlobKey {
+    Digest(Digest),
+    Compressed {
+        diff_id: Digest,
+        level: u32,
+    },
+    /// Compressed bytes whose digest is still to be computed: told apart by where they lie.
+    Unhashed {
+        path: std::path::PathBuf,
+        place: crate::image::source::Place,
+    },
+}
+
+impl Plan {
+    pub(crate) fn new(format: Format, host: Host) -> Self {
+        Self {
+            images: Vec::new(),
+            blobs: Vec::new(),
+            repositories: Vec::new(),
+            format,
+            host,
+            repository_ids: HashMap::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Adds `image`, to be brought to `targets`; returns its number.
+    pub(crate) fn add(
+        &mut self,
+        image: &Image,
+        targets: &[Target],
+        compression: Compression,
+    ) -> usize {
+        let content = match &image.content {
+            Content::Found(tree) => PlannedContent::Manifests(Arc::new(self.add_tree(tree))),
+            Content::Made(parts) => self.add_parts(parts, compression),
+        };
+        let first = targets.first();
+        let name = first.map_or_else(String::new, |target| {
+            format!("{}/{}:{}", self.host, target.repository, target.tag)
+        });
+        let deliveries = self.deliveries(targets);
+        self.images.push(PlannedImage {
+            name,
+            content,
+            deliveries,
+        });
+        self.images.len() - 1
+    }
+
+    /// How much there is to do. Sizes of layers still to be compressed count as they are stored.
+    pub(crate) fn announcement(&self) -> Event {
+        let bytes = self.blobs.iter().map(|blob| blob.stored_size).sum();
+        Event::Planned {
+            images: self.images.len(),
+            blobs: self.blobs.len(),
+            bytes,
+        }
+    }
+
+    /// `host/repository:tag`
+    pub(crate) fn target_name(&self, repository: RepositoryId, tag: &Tag) -> String {
+        format!("{}/{}:{tag}", self.host, self.repositories[repository])
+    }
+
+    /// The blobs of `image` whose digests must be computed before anything else can be done.
+    pub(crate) fn unhashed(&self, image: usize) -> Vec<BlobId> {
+        let PlannedContent::Parts { layers, .. } = &self.images[image].content else {
+            return Vec::new();
+        };
+        let mut found: Vec<BlobId> = layers
+            .iter()
+            .copied()
+            .filter(|&id| self.needs_hash(id))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn needs_hash(&self, id: BlobId) -> bool {
+        let blob = &self.blobs[id];
+        blob.resolved.is_none() && matches!(blob.origin, Origin::Stored(_))
+    }
+
+    /// Notes what a blob turned out to be. Images that name it under another number, because its
+    /// digest was not known, are told by [`Plan::settle`].
+    pub(crate) fn resolve(&mut self, id: BlobId, digest: Digest, size: u64) {
+        self.known
+            .entry(BlobKey::Digest(digest.clone()))
+            .or_insert(id);
+        self.blobs[id].resolved = Some((digest, size));
+    }
+
+    /// Makes the manifest of `image` when all its parts have digests; true when it has manifests
+    /// now.
+    ///
+    /// # Errors
+    /// A manifest that would be too large.
+    pub(crate) fn settle(&mut self, image: usize) -> Result<bool, ManifestError> {
+        let PlannedContent::Parts { config, layers } = self.images[image].content.clone() else {
+            return Ok(true);
+        };
+        let canonical: Vec<BlobId> = layers.iter().map(|&id| self.canonical(id)).collect();
+        let part = |id: BlobId| {
+            let blob = &self.blobs[id];
+            let (digest, size) = blob.resolved.clone()?;
+            Some(made::Part {
+                media_type: blob.media_type.clone(),
+                digest,
+                size,
+            })
+        };
+        let parts: Option<Vec<made::Part>> = canonical.iter().map(|&id| part(id)).collect();
+        let (Some(config_part), Some(layer_parts)) = (part(config), parts) else {
+            self.images[image].content = PlannedContent::Parts {
+                config,
+                layers: canonical,
+            };
+            return Ok(false);
+        };
+        let manifest = made::manifest(self.format, &config_part, &layer_parts)?;
+        let mut blobs = vec![config];
+        for id in canonical {
+            if !blobs.contains(&id) {
+                blobs.push(id);
+            }
+        }
+        let node = PlannedNode {
+            manifest: Arc::new(manifest),
+            blobs,
+            children: Vec::new(),
+            parents: Vec::new(),
+        };
+        self.images[image].content = PlannedContent::Manifests(Arc::new(vec![node]));
+        Ok(true)
+    }
+
+    /// The number under which a blob of the same digest was planned first.
+    fn canonical(&self, id: BlobId) -> BlobId {
+        let resolved = self.blobs[id].resolved.as_ref();
+        let known =
+            resolved.and_then(|(digest, _)| self.known.get(&BlobKey::Digest(digest.clone())));
+        match (known, &self.blobs[id].origin) {
+            (Some(&first), Origin::Stored(_)) => first,
+            _ => id,
+        }
+    }
+
+    fn deliveries(&mut self, targets: &[Target]) -> Vec<Delivery> {
+        let mut deliveries: Vec<Delivery> = Vec::new();
+        for target in targets {
+            let repository = self.repository(&target.repository);
+            match deliveries
+                .iter_mut()
+                .find(|delivery| delivery.repository == repository)
+            {
+                Some(delivery) if delivery.tags.contains(&target.tag) => {}
+                Some(delivery) => delivery.tags.push(target.tag.clone()),
+                None => deliveries.push(Delivery {
+                    repository,
+                    tags: vec![target.tag.clone()],
+                }),
+            }
+        }
+        deliveries
+    }
+
+    fn repository(&mut self, repository: &Repository) -> RepositoryId {
+        *self
+            .repository_ids
+            .entry(repository.clone())
+            .or_insert_with(|| {
+                self.repositories.push(repository.clone());
+                self.repositories.len() - 1
+            })
+    }
+
+    fn add_tree(&mut self, tree: &Tree) -> Vec<PlannedNode> {
+        let positions: HashMap<&Digest, usize> = (tree.nodes.iter().enumerate())
+            .map(|(position, node)| (node.manifest.digest(), position))
+            .collect();
+        let mut nodes: Vec<PlannedNode> = Vec::with_capacity(tree.nodes.len());
+        for node in &tree.nodes {
+            let mut blobs: Vec<BlobId> = Vec::with_capacity(node.blobs.len());
+            for (descriptor, stored) in &node.blobs {
+                let id = self.blob(BlobKey::Digest(descriptor.digest.clone()), || Blob {
+                    origin: Origin::Stored(stored.clone()),
+                    resolved: Some((descriptor.digest.clone(), descriptor.size)),
+                    stored_size: descriptor.size,
+                    media_type: descriptor.media_type.to_string(),
+                });
+                if !blobs.contains(&id) {
+                    blobs.push(id);
+                }
+            }
+            let mut children: Vec<usize> = (node.manifest.children().iter())
+                .filter_map(|child| positions.get(&child.digest).copied())
+                .collect();
+            children.sort_unstable();
+            children.dedup();
+            let manifest = Arc::clone(&node.manifest);
+            nodes.push(PlannedNode {
+                manifest,
+                blobs,
+                children,
+                parents: Vec::new(),
+            });
+        }
+        for parent in 0..nodes.len() {
+            for child in nodes[parent].children.clone() {
+                nodes[child].parents.push(parent);
+            }
+        }
+        nodes
+    }
+
+    fn add_parts(&mut self, parts: &Parts, compression: Compression) -> PlannedContent {
+        let config = self.blob(BlobKey::Digest(parts.config_digest.clone()), || Blob {
+            origin: Origin::Bytes(Arc::clone(&parts.config)),
+            resolved: Some((parts.config_digest.clone(), parts.config.len() as u64)),
+            stored_size: parts.config.len() as u64,
+            media_type: "config".into(),
+        });
+        let format = self.format;
+        let layers = (parts.layers.iter())
+            .map(|layer| {
+                let media_type = made::layer_media_type(format, layer.form, compression).into();
+                let stored = layer.stored.clone();
+                let stored_size = stored.size();
+                let diff_id = layer.diff_id.clone();
+                let (key, origin, resolved) = match (layer.form, compression) {
+                    (LayerForm::Plain, Compression::None) => (
+                        BlobKey::Digest(diff_id.clone()),
+                        Origin::Stored(stored),
+                        Some((diff_id, stored_size)),
+                    ),
+                    (LayerForm::Plain, Compression::Gzip { level }) => (
+                        BlobKey::Compressed {
+                            diff_id: diff_id.clone(),
+                            level,
+                        },
+                        Origin::Compressed {
+                            stored,
+                            diff_id,
+                            level,
+                        },
+                        None,
+                    ),
+                    (LayerForm::Gzip | LayerForm::Zstd, _) => (
+                        BlobKey::Unhashed {
+                            path: stored.source().path().to_path_buf(),
+                            place: stored.place().clone(),
+                        },
+                        Origin::Stored(stored),
+                        None,
+                    ),
+                };
+                self.blob(key, || Blob {
+                    origin,
+                    resolved,
+                    stored_size,
+                    media_type,
+                })
+            })
+            .collect();
+        PlannedContent::Parts { config, layers }
+    }
+
+    fn blob(&mut self, key: BlobKey, make: impl FnOnce() -> Blob) -> BlobId {
+        *self.known.entry(key).or_insert_with(|| {
+            self.blobs.push(make());
+            self.blobs.len() - 1
+        })
+    }
+}

@@ -1,0 +1,477 @@
+//! Schedules played against a registry that is nothing but two sets.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::*;
+use crate::image::manifest::{Descriptor, Manifest};
+use crate::image::media;
+use crate::image::name::Target;
+use crate::image::reference::{Host, Repository, Tag};
+use crate::image::source::{
+    Content, Image, Layer, LayerForm, Node, Parts, Place, Source, Stored, Tree,
+};
+use crate::push::operation::{Compression, Format};
+use crate::push::report::FailureKind;
+use crate::registry::client::Arrival;
+
+/// What the registry holds, and a line for everything that was asked of it.
+#[derive(Default)]
+struct World {
+    manifests: HashSet<(RepositoryName, Digest)>,
+    tags: BTreeMap<(RepositoryName, String), Digest>,
+    blobs: HashSet<(RepositoryName, Digest)>,
+    log: Vec<String>,
+    refuse_mounts: bool,
+    /// Blobs that cannot be uploaded.
+    broken: HashSet<Digest>,
+}
+
+type RepositoryName = String;
+
+impl World {
+    /// Runs `schedule` to its end, one task at a time.
+    fn play(&mut self, schedule: &mut Schedule) {
+        while let Some(task) = schedule.next() {
+            let how = self.answer(schedule, task);
+            schedule.ended(task, how);
+        }
+    }
+
+    fn answer(&mut self, schedule: &Schedule, task: Task) -> Ended {
+        let name = |delivery: usize| {
+            schedule.plan.repositories[schedule.deliveries[delivery].repository].to_string()
+        };
+        match task {
+            Task::Hash(blob) => {
+                self.log.push(format!("hash {blob}"));
+                Ended::Hashed(Digest::of(b"hashed"))
+            }
+            Task::CheckTag { delivery, tag } => {
+                let tag = schedule.deliveries[delivery].tags[tag].0.to_string();
+                self.log.push(format!("HEAD {}:{tag}", name(delivery)));
+                let found = self.tags.get(&(name(delivery), tag)).cloned();
+                Ended::Checked(found.map_or(Presence::Absent, Presence::Present))
+            }
+            Task::CheckNode { delivery, node } => {
+                let digest = schedule.nodes(delivery).unwrap()[node]
+                    .manifest
+                    .digest()
+                    .clone();
+                self.log
+                    .push(format!("HEAD {}@{}", name(delivery), digest.short()));
+                let found = self.manifests.contains(&(name(delivery), digest.clone()));
+                Ended::Checked(if found {
+                    Presence::Present(digest)
+                } else {
+                    Presence::Absent
+                })
+            }
+            Task::Transfer(transfer) => self.transfer(schedule, transfer),
+            Task::Put {
+                delivery,
+                node,
+                tag,
+            } => {
+                let digest = schedule.nodes(delivery).unwrap()[node]
+                    .manifest
+                    .digest()
+                    .clone();
+                self.manifests.insert((name(delivery), digest.clone()));
+                match tag {
+                    None => self
+                        .log
+                        .push(format!("PUT {}@{}", name(delivery), digest.short())),
+                    Some(tag) => {
+                        let tag = schedule.deliveries[delivery].tags[tag].0.to_string();
+                        self.log.push(format!("PUT {}:{tag}", name(delivery)));
+                        self.tags.insert((name(delivery), tag), digest);
+                    }
+                }
+                Ended::Put
+            }
+        }
+    }
+
+    fn transfer(&mut self, schedule: &Schedule, transfer: Transfer) -> Ended {
+        let repository = schedule.plan.repositories[transfer.repository].to_string();
+        let from = transfer
+            .from
+            .map(|id| schedule.plan.repositories[id].clone());
+        let blob = &schedule.plan.blobs[transfer.blob];
+        let (digest, size) = match &blob.resolved {
+            Some(resolved) => resolved.clone(),
+            None => (
+                Digest::of(format!("compressed {}", transfer.blob).as_bytes()),
+                3,
+            ),
+        };
+        if self.broken.contains(&digest) {
+            self.log
+                .push(format!("FAIL {repository} {}", digest.short()));
+            return Ended::Failed(ErrorReport::source("cannot be read"));
+        }
+        let mounted = !self.refuse_mounts
+            && from
+                .as_ref()
+                .is_some_and(|r| self.blobs.contains(&(r.to_string(), digest.clone())));
+        let arrival = if !self.blobs.insert((repository.clone(), digest.clone())) {
+            Arrival::Present
+        } else if mounted {
+            Arrival::Mounted
+        } else {
+            Arrival::Uploaded
+        };
+        self.log
+            .push(format!("{arrival:?} {repository} {}", digest.short()));
+        let mount_refused = from.is_some() && !mounted;
+        let from = from.filter(|_| mounted);
+        let delivery = BlobDelivery {
+            arrival,
+            from,
+            resumed_at: None,
+            mount_refused,
+        };
+        Ended::Delivered(delivery, digest, size)
+    }
+
+    fn count(&self, what: &str) -> usize {
+        self.log
+            .iter()
+            .filter(|line| line.starts_with(what))
+            .count()
+    }
+}
+
+struct Nowhere;
+
+impl Source for Nowhere {
+    fn path(&self) -> &Path {
+        Path::new("nowhere")
+    }
+
+    fn open(&self, _place: &Place, _offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+fn stored(text: &str) -> Stored {
+    let place = Place::Blob(Digest::of(text.as_bytes()));
+    Stored::new(Arc::new(Nowhere), place, text.len() as u64)
+}
+
+fn node(blobs: &[&str]) -> Node {
+    let descriptor = |text: &&str| {
+        let digest = Digest::of(text.as_bytes());
+        Descriptor::new(media::OCI_LAYER_GZIP, digest, text.len() as u64)
+    };
+    let described: Vec<Descriptor> = blobs.iter().map(descriptor).collect();
+    let json = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media::OCI_MANIFEST,
+        "config": described[0], "layers": described[1..],
+    });
+    let manifest = Manifest::parse(serde_json::to_vec(&json).unwrap(), None, None).unwrap();
+    let blobs = described
+        .into_iter()
+        .zip(blobs.iter().map(|text| stored(text)))
+        .collect();
+    Node {
+        manifest: Arc::new(manifest),
+        blobs,
+        platform: None,
+    }
+}
+
+fn index(children: &[Node]) -> Node {
+    let entries: Vec<Descriptor> = (children.iter())
+        .map(|child| {
+            let manifest = &child.manifest;
+            let size = manifest.bytes().len() as u64;
+            Descriptor::new(media::OCI_MANIFEST, manifest.digest().clone(), size)
+        })
+        .collect();
+    let json = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": entries,
+    });
+    let manifest = Manifest::parse(serde_json::to_vec(&json).unwrap(), None, None).unwrap();
+    Node {
+        manifest: Arc::new(manifest),
+        blobs: Vec::new(),
+        platform: None,
+    }
+}
+
+fn image(nodes: Vec<Node>) -> Image {
+    Image {
+        source: Arc::new(Nowhere),
+        names: Vec::new(),
+        content: Content::Found(Tree { nodes }),
+    }
+}
+
+fn docker(layers: &[(&str, LayerForm)]) -> Image {
+    let layer = |&(text, form): &(&str, LayerForm)| Layer {
+        stored: stored(text),
+        diff_id: Digest::of(text.as_bytes()),
+        form,
+    };
+    let config: Arc<[u8]> = Arc::from(b"config".as_slice());
+    let parts = Parts {
+        config_digest: Digest::of(&config),
+        config,
+        platform: None,
+        layers: layers.iter().map(layer).collect(),
+    };
+    Image {
+        source: Arc::new(Nowhere),
+        names: Vec::new(),
+        content: Content::Made(parts),
+    }
+}
+
+fn schedule(images: &[(Image, &[&str])]) -> Schedule {
+    let mut plan = Plan::new(Format::Oci, Host::parse("registry.test").unwrap());
+    for (image, targets) in images {
+        let targets: Vec<Target> = (targets.iter())
+            .map(|target| {
+                let (repository, tag) = target.split_once(':').unwrap();
+                let repository = Repository::parse(repository).unwrap();
+                Target {
+                    repository,
+                    tag: Tag::parse(tag).unwrap(),
+                }
+            })
+            .collect();
+        plan.add(image, &targets, Compression::Gzip { level: 2 });
+    }
+    Schedule::new(
+        plan,
+        Limits {
+            images: 8,
+            fail_fast: false,
+        },
+    )
+}
+
+fn statuses(schedule: &Schedule) -> Vec<ImageStatus> {
+    (0..schedule.images.len())
+        .map(|image| schedule.image_status(image).0)
+        .collect()
+}
+
+#[test]
+fn a_new_image_asks_twice_brings_its_blobs_and_puts_its_tag() {
+    let mut world = World::default();
+    let mut schedule = schedule(&[(image(vec![node(&["config", "layer one", "two"])]), &["a:1"])]);
+    world.play(&mut schedule);
+    let verbs: Vec<&str> = world
+        .log
+        .iter()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        verbs,
+        ["HEAD", "HEAD", "Uploaded", "Uploaded", "Uploaded", "PUT"]
+    );
+    assert!(
+        world.log[2].ends_with(Digest::of(b"layer one").short()),
+        "biggest first"
+    );
+    assert_eq!(world.log[5], "PUT a:1");
+    assert_eq!(statuses(&schedule), [ImageStatus::Pushed]);
+}
+
+#[test]
+fn a_known_image_costs_one_question_and_a_new_tag_three() {
+    let mut world = World::default();
+    let content = || image(vec![node(&["config", "layer"])]);
+    world.play(&mut schedule(&[(content(), &["a:1"])]));
+    world.log.clear();
+    let mut again = schedule(&[(content(), &["a:1"])]);
+    world.play(&mut again);
+    assert_eq!(world.log, ["HEAD a:1"]);
+    assert_eq!(statuses(&again), [ImageStatus::Present]);
+    world.log.clear();
+    world.play(&mut schedule(&[(content(), &["a:2"])]));
+    assert_eq!(world.log.len(), 3, "{:?}", world.log);
+    assert_eq!(world.log[2], "PUT a:2");
+    world.log.clear();
+    let mut both = schedule(&[(content(), &["a:1", "a:3"])]);
+    world.play(&mut both);
+    assert_eq!(world.log, ["HEAD a:1", "HEAD a:3", "PUT a:3"]);
+    assert_eq!(statuses(&both), [ImageStatus::Pushed]);
+}
+
+#[test]
+fn of_an_index_only_the_changed_child_is_sent_and_children_come_first() {
+    let mut world = World::default();
+    let same = node(&["config", "layer"]);
+    let (old, new) = (
+        node(&["config b", "layer b"]),
+        node(&["config c", "layer c"]),
+    );
+    let first = [same.clone(), old];
+    let root = index(&first);
+    world.play(&mut schedule(&[(
+        image([first.to_vec(), vec![root]].concat()),
+        &["a:1"],
+    )]));
+    let root_put = world.log.iter().position(|line| line == "PUT a:1").unwrap();
+    assert_eq!(
+        root_put,
+        world.log.len() - 1,
+        "children before parents: {:?}",
+        world.log
+    );
+    world.log.clear();
+    let second = [same, new];
+    let root = index(&second);
+    world.play(&mut schedule(&[(
+        image([second.to_vec(), vec![root]].concat()),
+        &["a:1"],
+    )]));
+    assert_eq!(
+        world.count("HEAD"),
+        4,
+        "tag, root and two children: {:?}",
+        world.log
+    );
+    assert_eq!(world.count("Uploaded"), 2);
+    assert_eq!(world.count("PUT"), 2);
+}
+
+#[test]
+fn two_hundred_images_send_what_they_share_once() {
+    let names: Vec<[String; 1]> = (0..200).map(|i| [format!("team/app{i}:1")]).collect();
+    let texts: Vec<String> = (0..200).map(|i| format!("config {i}")).collect();
+    let names: Vec<[&str; 1]> = names
+        .iter()
+        .map(|name| name.each_ref().map(|n| &**n))
+        .collect();
+    let images: Vec<(Image, &[&str])> = (texts.iter().zip(&names))
+        .map(|(text, name)| {
+            (
+                image(vec![node(&[text, "base layer", "other"])]),
+                name.as_slice(),
+            )
+        })
+        .collect();
+    let mut schedule = schedule(&images);
+    let mut world = World::default();
+    world.play(&mut schedule);
+    assert_eq!(world.count("Uploaded"), 202);
+    assert_eq!(world.count("Mounted"), 2 * 199);
+    assert_eq!(world.count("PUT"), 200);
+    assert!(
+        statuses(&schedule)
+            .iter()
+            .all(|status| *status == ImageStatus::Pushed)
+    );
+}
+
+#[test]
+fn refused_mounts_are_uploads() {
+    let shared = || image(vec![node(&["config", "layer"])]);
+    let images: [(Image, &[&str]); 2] = [(shared(), &["a:1"]), (shared(), &["b:1"])];
+    let mut world = World {
+        refuse_mounts: true,
+        ..World::default()
+    };
+    let mut played = schedule(&images);
+    world.play(&mut played);
+    assert_eq!(world.count("Uploaded"), 4);
+    assert_eq!(statuses(&played), [ImageStatus::Pushed; 2]);
+}
+
+#[test]
+fn a_broken_blob_fails_the_images_that_need_it_and_no_other() {
+    let images: [(Image, &[&str]); 3] = [
+        (image(vec![node(&["config", "bad"])]), &["a:1"]),
+        (image(vec![node(&["config", "good"])]), &["a:2"]),
+        (image(vec![node(&["other", "bad"])]), &["b:1"]),
+    ];
+    let mut world = World::default();
+    world.broken.insert(Digest::of(b"bad"));
+    let mut played = schedule(&images);
+    world.play(&mut played);
+    let expected = [
+        ImageStatus::Failed,
+        ImageStatus::Pushed,
+        ImageStatus::Failed,
+    ];
+    assert_eq!(statuses(&played), expected);
+    let error = played.image_status(0).1.unwrap();
+    assert_eq!(error.kind, FailureKind::Source);
+    assert_eq!(world.count("PUT"), 1);
+}
+
+#[test]
+fn with_fail_fast_nothing_starts_after_a_failure() {
+    let images: [(Image, &[&str]); 2] = [
+        (image(vec![node(&["config", "the bad layer"])]), &["a:1"]),
+        (image(vec![node(&["other", "good"])]), &["b:1"]),
+    ];
+    let mut world = World::default();
+    world.broken.insert(Digest::of(b"the bad layer"));
+    let mut played = schedule(&images);
+    played.limits.fail_fast = true;
+    world.play(&mut played);
+    assert_eq!(
+        statuses(&played),
+        [ImageStatus::Failed, ImageStatus::Skipped]
+    );
+    assert_eq!(world.count("PUT"), 0);
+}
+
+#[test]
+fn a_manifest_is_made_when_its_layers_have_digests() {
+    let layers = [("plain one", LayerForm::Plain), ("gzip", LayerForm::Gzip)];
+    let images: [(Image, &[&str]); 1] = [(docker(&layers), &["a:1", "b:1"])];
+    let mut world = World::default();
+    let mut played = schedule(&images);
+    world.play(&mut played);
+    assert_eq!(statuses(&played), [ImageStatus::Pushed]);
+    assert_eq!(
+        (
+            world.count("hash"),
+            world.count("Uploaded"),
+            world.count("Mounted")
+        ),
+        (1, 3, 3)
+    );
+    let PlannedContent::Manifests(nodes) = &played.plan.images[0].content else {
+        panic!("no manifest was made")
+    };
+    let layers: Vec<&Descriptor> = nodes[0].manifest.blobs().skip(1).collect();
+    assert_eq!(layers[1].digest, Digest::of(b"hashed"));
+    assert_eq!(layers[0].size, 3);
+    assert_eq!(world.tags.len(), 2);
+}
+
+#[test]
+fn equal_layers_of_one_image_go_up_once() {
+    let layers = [("same", LayerForm::Plain), ("same", LayerForm::Plain)];
+    let images: [(Image, &[&str]); 1] = [(docker(&layers), &["a:1"])];
+    let mut world = World::default();
+    let mut played = schedule(&images);
+    world.play(&mut played);
+    assert_eq!(world.count("Uploaded"), 2);
+    let PlannedContent::Manifests(nodes) = &played.plan.images[0].content else {
+        panic!("no manifest was made")
+    };
+    assert_eq!(nodes[0].manifest.blobs().count(), 3);
+}
+
+#[test]
+fn at_most_so_many_images_are_worked_on() {
+    let texts: Vec<String> = (0..5).map(|i| format!("config {i}")).collect();
+    let names: [[&str; 1]; 5] = [["a:1"], ["b:1"], ["c:1"], ["d:1"], ["e:1"]];
+    let images: Vec<(Image, &[&str])> = (texts.iter().zip(&names))
+        .map(|(text, name)| (image(vec![node(&[text])]), name.as_slice()))
+        .collect();
+    let mut played = schedule(&images);
+    played.limits.images = 2;
+    let first: Vec<Task> = std::iter::from_fn(|| played.next()).collect();
+    assert_eq!(first.len(), 2, "one question for each of two images");
+}
