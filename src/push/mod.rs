@@ -1,4 +1,14 @@
 //! The engine: an operation from sources to report.
 
+mod coordinator;
+mod delivery;
+mod error;
+mod gather;
+mod homes;
+mod made;
 pub mod operation;
+mod plan;
 pub mod report;
+mod schedule;
+mod tally;
+mod task;

@@ -1,15 +1,26 @@
 //! One push: settings in, report out.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
+use crate::image::compress::Compressor;
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::image::reference::Tag;
 use crate::net;
-use crate::observe::event::Observer;
-use crate::push::report::Report;
-use crate::registry::client;
-use crate::registry::clock::Stop;
+use crate::observe::event::{Event, Observer};
+use crate::pool::semaphore::Semaphore;
+use crate::pool::workers::Workers;
+use crate::push::coordinator::{Coordinator, mailbox};
+use crate::push::gather::{Fate, Gathered};
+use crate::push::plan::Plan;
+use crate::push::report::{ErrorReport, Report};
+use crate::push::schedule::{Limits, Schedule};
+use crate::push::tally::{Ending, Tally};
+use crate::push::task::Tools;
+use crate::registry::client::{self, Client};
+use crate::registry::clock::{Stop, SystemClock};
 
 /// Everything a push needs to know. Holds no state.
 #[derive(Clone, Debug)]
@@ -52,7 +63,101 @@ pub enum Compression {
 
 impl Operation {
     /// Runs the push to its end, or until `stop`. Never panics, always reports.
-    pub fn run(&self, _observers: &mut [Box<dyn Observer>], _stop: &Stop) -> Report {
-        unimplemented!()
+    pub fn run(&self, observers: &mut [Box<dyn Observer>], stop: &Stop) -> Report {
+        let begun = Instant::now();
+        let mut tell = |event: Event| {
+            for observer in observers.iter_mut() {
+                observer.observe(&event);
+            }
+        };
+        let gathered = self.gather(&mut tell);
+        let mut tally = Tally::new(&gathered, self.destination.host(), begun);
+        if gathered.errors.iter().any(ErrorReport::is_usage) {
+            return tally.finish(Ending::Usage);
+        }
+        let broken = gathered
+            .candidates
+            .iter()
+            .any(|c| matches!(c.fate, Fate::Fail(_)));
+        if stop.is_stopped() {
+            return tally.finish(Ending::Interrupted);
+        }
+        if broken && self.fail_fast {
+            return tally.finish(Ending::Run);
+        }
+        let plan = self.plan(gathered);
+        if plan.images.is_empty() {
+            return tally.finish(Ending::Run);
+        }
+        tell(plan.announcement());
+        match self.push(plan, &mut tally, observers, stop) {
+            Ok(()) if stop.is_stopped() => tally.finish(Ending::Interrupted),
+            Ok(()) => tally.finish(Ending::Run),
+            Err(error) => {
+                tally.add_error(error);
+                tally.finish(Ending::Usage)
+            }
+        }
+    }
+
+    fn plan(&self, gathered: Gathered) -> Plan {
+        let mut plan = Plan::new(self.format, self.destination.host().clone());
+        for candidate in gathered.candidates {
+            match candidate.fate {
+                Fate::Push { image, targets } if !targets.is_empty() => {
+                    plan.add(&image, &targets, self.compression);
+                }
+                Fate::Push { .. } | Fate::Fail(_) => {}
+            }
+        }
+        plan
+    }
+
+    /// Starts threads and connections, runs the plan, takes the result into `tally`.
+    ///
+    /// # Errors
+    /// Settings with which nothing can be sent.
+    fn push(
+        &self,
+        plan: Plan,
+        tally: &mut Tally,
+        observers: &mut [Box<dyn Observer>],
+        stop: &Stop,
+    ) -> Result<(), ErrorReport> {
+        let http = Arc::new(net::Http::new(&self.net).map_err(ErrorReport::usage)?);
+        let threads = |error: std::io::Error| {
+            ErrorReport::local(format!("cannot start {} threads: {error}", self.jobs))
+        };
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let compressor =
+            Compressor::new(Arc::new(Workers::new("compress", cpus).map_err(threads)?));
+        let workers = Workers::new("transfer", self.jobs).map_err(threads)?;
+        let (mailbox, sender, receiver) = mailbox(self.jobs);
+        let clock = Arc::new(SystemClock { stop: stop.clone() });
+        let host = self.destination.host();
+        let client = Client::new(
+            host,
+            Arc::clone(&http),
+            self.registry.clone(),
+            clock,
+            Arc::new(mailbox),
+        );
+        let tools = Arc::new(Tools { client, compressor });
+        let limits = Limits {
+            images: self.images.max(1),
+            fail_fast: self.fail_fast,
+        };
+        let coordinator = Coordinator {
+            schedule: Schedule::new(plan, limits),
+            tools: Arc::clone(&tools),
+            workers,
+            permits: Semaphore::new(self.jobs),
+            sender,
+            receiver,
+            observers,
+        };
+        let schedule = coordinator.run(stop, &|| http.shutdown());
+        tally.take(&schedule, tools.client.totals(), stop.is_stopped());
+        Ok(())
     }
 }

@@ -157,6 +157,14 @@ impl Client {
         unimplemented!()
     }
 
+    pub fn await_blobs(
+        &self,
+        _repository: &Repository,
+        _digests: &[Digest],
+    ) -> Result<Vec<Digest>, Error> {
+        unimplemented!()
+    }
+
     pub fn totals(&self) -> Totals {
         unimplemented!()
     }

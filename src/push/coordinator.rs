@@ -1,0 +1,226 @@
+//! Runs a schedule: takes permits, hands tasks to workers, takes in what they say, tells observers.
+//! The sole owner of state and observers.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use crate::observe::event::{Emit, Event, Observer};
+use crate::pool::semaphore::Semaphore;
+use crate::pool::workers::Workers;
+use crate::push::plan::{Origin, PlannedNode};
+use crate::push::report::ErrorReport;
+use crate::push::schedule::{Ended, Schedule, Task};
+use crate::push::task::{Name, PutWork, Tools, TransferWork, Work};
+use crate::registry::clock::Stop;
+
+/// How often the word to stop is looked for while nothing else happens.
+const LOOK_FOR_STOP: Duration = Duration::from_millis(50);
+/// How long workers get to end what they do after the word to stop; a push that is stopped has to be
+/// over within a second.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What workers and the wire have to say.
+pub(crate) enum Message {
+    Event(Event),
+    Ended(Task, Box<Ended>),
+}
+
+/// Where the wire's events go on their way to the observers.
+pub(crate) struct Mailbox(SyncSender<Message>);
+
+impl Emit for Mailbox {
+    fn emit(&self, event: Event) {
+        // The coordinator is gone only when the push is over: nobody is left to tell.
+        let _ = self.0.send(Message::Event(event));
+    }
+}
+
+/// The channel between workers and the coordinator, made before either.
+pub(crate) fn mailbox(jobs: usize) -> (Mailbox, SyncSender<Message>, Receiver<Message>) {
+    let (sender, receiver) = sync_channel(jobs.max(1) * 4);
+    (Mailbox(sender.clone()), sender, receiver)
+}
+
+pub(crate) struct Coordinator<'a> {
+    pub(crate) schedule: Schedule,
+    pub(crate) tools: Arc<Tools>,
+    pub(crate) workers: Workers,
+    pub(crate) permits: Semaphore,
+    pub(crate) sender: SyncSender<Message>,
+    pub(crate) receiver: Receiver<Message>,
+    pub(crate) observers: &'a mut [Box<dyn Observer>],
+}
+
+impl Coordinator<'_> {
+    /// Runs to the end, or until `stop`; `abort` breaks off what is in flight.
+    pub(crate) fn run(mut self, stop: &Stop, abort: &dyn Fn()) -> Schedule {
+        let mut running = 0;
+        let mut give_up: Option<Instant> = None;
+        loop {
+            running += self.start_tasks();
+            self.tell();
+            if running == 0 {
+                break;
+            }
+            match self.receiver.recv_timeout(LOOK_FOR_STOP) {
+                Ok(Message::Event(event)) => self.take_event(&event),
+                Ok(Message::Ended(task, how)) => {
+                    running -= 1;
+                    if matches!(*how, Ended::Delivered(..) | Ended::Put) {
+                        self.permits.grow();
+                    }
+                    self.schedule.ended(task, *how);
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            if give_up.is_none() && stop.is_stopped() {
+                give_up = Some(Instant::now() + LAST_WORDS);
+                self.schedule.halt();
+                self.observe(&Event::Interrupted);
+                abort();
+            }
+            if give_up.is_some_and(|deadline| Instant::now() > deadline) {
+                break;
+            }
+        }
+        self.tell();
+        // Threads that still wait for something would keep a stopped push from ending.
+        if running > 0 {
+            self.workers.abandon();
+        }
+        self.schedule
+    }
+
+    fn start_tasks(&mut self) -> usize {
+        let mut started = 0;
+        while let Some(permit) = self.permits.try_acquire() {
+            let Some(task) = self.schedule.next() else {
+                break;
+            };
+            let Some(work) = self.work(task) else {
+                let error = ErrorReport::local(format!("{task:?} has nothing to work on"));
+                self.schedule.ended(task, Ended::Failed(error));
+                continue;
+            };
+            let tools = Arc::clone(&self.tools);
+            let sender = self.sender.clone();
+            self.workers.submit(Box::new(move || {
+                let mut report = Unanswered {
+                    task,
+                    sender: Some(sender),
+                };
+                let ended = work.run(&tools);
+                drop(permit);
+                report.answer(ended);
+            }));
+            started += 1;
+        }
+        started
+    }
+
+    fn take_event(&mut self, event: &Event) {
+        if let Event::Pressure { .. } = event {
+            self.permits.shrink();
+        }
+        self.observe(event);
+    }
+
+    fn tell(&mut self) {
+        for event in self.schedule.take_events() {
+            self.observe(&event);
+        }
+    }
+
+    fn observe(&mut self, event: &Event) {
+        for observer in self.observers.iter_mut() {
+            observer.observe(event);
+        }
+    }
+
+    /// Everything `task` needs, taken out of the plan.
+    fn work(&self, task: Task) -> Option<Work> {
+        let schedule = &self.schedule;
+        let plan = &schedule.plan;
+        let repository =
+            |delivery: usize| plan.repositories[schedule.deliveries[delivery].repository].clone();
+        let tag_name = |delivery: usize, tag: usize| {
+            Name::Tag(schedule.deliveries[delivery].tags[tag].0.clone())
+        };
+        Some(match task {
+            Task::Hash(blob) => Work::Hash(plan.blobs[blob].origin.clone()),
+            Task::CheckTag { delivery, tag } => Work::Check {
+                repository: repository(delivery),
+                name: tag_name(delivery, tag),
+            },
+            Task::CheckNode { delivery, node } => {
+                let digest = schedule.nodes(delivery)?[node].manifest.digest().clone();
+                Work::Check {
+                    repository: repository(delivery),
+                    name: Name::Digest(digest),
+                }
+            }
+            Task::Transfer(transfer) => {
+                let blob = &plan.blobs[transfer.blob];
+                let home = schedule.homes.get(transfer.blob, transfer.repository)?;
+                Work::Transfer(TransferWork {
+                    repository: plan.repositories[transfer.repository].clone(),
+                    origin: blob.origin.clone(),
+                    resolved: blob.resolved.clone(),
+                    from: transfer.from.map(|id| plan.repositories[id].clone()),
+                    meter: Arc::clone(&home.meter),
+                })
+            }
+            Task::Put {
+                delivery,
+                node,
+                tag,
+            } => {
+                let nodes = schedule.nodes(delivery)?;
+                let name = match tag {
+                    Some(tag) => tag_name(delivery, tag),
+                    None => Name::Digest(nodes[node].manifest.digest().clone()),
+                };
+                Work::Put(PutWork {
+                    repository: repository(delivery),
+                    name,
+                    manifest: Arc::clone(&nodes[node].manifest),
+                    blobs: self.blobs_of(&nodes[node]),
+                    children: (nodes[node].children.iter())
+                        .map(|&child| Arc::clone(&nodes[child].manifest))
+                        .collect(),
+                })
+            }
+        })
+    }
+
+    fn blobs_of(&self, node: &PlannedNode) -> Vec<(crate::image::digest::Digest, u64, Origin)> {
+        let blobs = node.blobs.iter().filter_map(|&id| {
+            let blob = &self.schedule.plan.blobs[id];
+            let (digest, size) = blob.resolved.clone()?;
+            Some((digest, size, blob.origin.clone()))
+        });
+        blobs.collect()
+    }
+}
+
+/// Sends the answer to a task, also when the worker panics: a push must not wait for ever.
+struct Unanswered {
+    task: Task,
+    sender: Option<SyncSender<Message>>,
+}
+
+impl Unanswered {
+    fn answer(&mut self, ended: Ended) {
+        if let Some(sender) = self.sender.take() {
+            let _ = sender.send(Message::Ended(self.task, Box::new(ended)));
+        }
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let error = "a worker panicked: this is a bug in hoist".to_string();
+        self.answer(Ended::Failed(ErrorReport::local(error)));
+    }
+}

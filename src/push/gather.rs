@@ -1,0 +1,155 @@
+//! From what the user typed to images with targets, and a word about everything that is left out.
+
+use crate::image::discover::{self, Broken};
+use crate::image::error::{ErrorKind, ImageError};
+use crate::image::name::{self, Assigned, FoundName, Named, Target};
+use crate::image::source::Image;
+use crate::observe::event::Event;
+use crate::push::operation::Operation;
+use crate::push::report::ErrorReport;
+
+/// Everything that was found, in the order found.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    pub(crate) candidates: Vec<Candidate>,
+    /// Sources that gave nothing, and usage that turned out to be wrong.
+    pub(crate) errors: Vec<ErrorReport>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// An image that was found, and what is to become of it.
+pub(crate) struct Candidate {
+    /// The file or folder it was found in.
+    pub(crate) source: String,
+    pub(crate) names: Vec<String>,
+    pub(crate) fate: Fate,
+    /// Targets that an earlier candidate of the same digest brings about, and which one that is.
+    pub(crate) shared: Vec<(Target, usize)>,
+}
+
+pub(crate) enum Fate {
+    /// Without targets of its own when they are all shared.
+    Push {
+        image: Image,
+        targets: Vec<Target>,
+    },
+    Fail(ErrorReport),
+}
+
+/// A SOURCE whose images have no targets yet.
+struct Chosen {
+    broken: Vec<Broken>,
+    images: Vec<Image>,
+}
+
+impl Operation {
+    /// Looks through the sources, chooses, names. `tell` gets what observers should hear.
+    pub(crate) fn gather(&self, tell: &mut dyn FnMut(Event)) -> Gathered {
+        let mut gathered = Gathered::default();
+        let mut chosen = Chosen {
+            broken: Vec::new(),
+            images: Vec::new(),
+        };
+        for path in &self.sources {
+            let options = discover::Options {
+                follow_links: self.follow_links,
+            };
+            match discover::discover(path, options) {
+                Err(error) => gathered.errors.push((&error).into()),
+                Ok(found) => {
+                    let images = found.images.len() + found.broken.len();
+                    tell(Event::Discovered {
+                        path: path.display().to_string(),
+                        images,
+                    });
+                    if images == 0 {
+                        let message = "holds no image that could be pushed";
+                        let error = ImageError::new(ErrorKind::NotAnImage, path, message);
+                        gathered.errors.push((&error).into());
+                    }
+                    gathered
+                        .warnings
+                        .extend(found.warnings.iter().map(ToString::to_string));
+                    chosen.broken.extend(found.broken);
+                    self.choose(found.images, &mut chosen, &mut gathered);
+                }
+            }
+        }
+        for message in &gathered.warnings {
+            tell(Event::Warning {
+                message: message.clone(),
+            });
+        }
+        gathered
+            .candidates
+            .extend(chosen.broken.into_iter().map(Candidate::broken));
+        self.name(chosen.images, &mut gathered);
+        gathered
+    }
+
+    fn choose(&self, images: Vec<Image>, chosen: &mut Chosen, gathered: &mut Gathered) {
+        for image in images {
+            let path = image.source.path().to_path_buf();
+            let names = image.names.iter().map(ToString::to_string).collect();
+            match self.filter.apply(image) {
+                Ok(Some(image)) => chosen.images.push(image),
+                Ok(None) => {}
+                Err(error) => {
+                    let broken = Broken {
+                        path,
+                        names,
+                        problems: vec![error],
+                    };
+                    gathered.candidates.push(Candidate::broken(broken));
+                }
+            }
+        }
+    }
+
+    fn name(&self, images: Vec<Image>, gathered: &mut Gathered) {
+        let named: Vec<Named<'_>> = images.iter().map(as_named).collect();
+        let assigned = match name::assign(&named, &self.destination, &self.extra_tags) {
+            Ok(assigned) => assigned,
+            Err(message) => return gathered.errors.push(ErrorReport::usage(message)),
+        };
+        let before = gathered.candidates.len();
+        for (image, place) in images.into_iter().zip(assigned) {
+            let source = image.source.path().display().to_string();
+            let names = image.names.iter().map(FoundName::to_string).collect();
+            let (fate, shared) = match place {
+                Ok(Assigned { targets, shared }) => (Fate::Push { image, targets }, shared),
+                Err(message) => (Fate::Fail(ErrorReport::source(message)), Vec::new()),
+            };
+            let shared = shared
+                .into_iter()
+                .map(|(target, with)| (target, before + with))
+                .collect();
+            gathered.candidates.push(Candidate {
+                source,
+                names,
+                fate,
+                shared,
+            });
+        }
+    }
+}
+
+impl Candidate {
+    fn broken(broken: Broken) -> Self {
+        let messages: Vec<String> = broken.problems.iter().map(ToString::to_string).collect();
+        Self {
+            source: broken.path.display().to_string(),
+            names: broken.names,
+            fate: Fate::Fail(ErrorReport::source(messages.join("; "))),
+            shared: Vec::new(),
+        }
+    }
+}
+
+fn as_named(image: &Image) -> Named<'_> {
+    Named {
+        names: &image.names,
+        identity: image.identity(),
+        path: image.source.path(),
+    }
+}

@@ -1,0 +1,287 @@
+//! From the state a push ended in to its report and exit code.
+
+use std::time::Instant;
+
+use crate::image::name::Target;
+use crate::image::reference::Host;
+use crate::push::delivery::{DeliveryState, TagState};
+use crate::push::gather::{Fate, Gathered};
+use crate::push::homes::State;
+use crate::push::plan::{BlobId, PlannedContent};
+use crate::push::report::{
+    BlobReport, BlobStatus, Bytes, ErrorReport, FailureKind, ImageReport, ImageStatus, Outcome,
+    Report, TargetReport,
+};
+use crate::push::schedule::Schedule;
+use crate::registry::client::{Arrival, Totals};
+
+/// How the run as a whole came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Run,
+    Usage,
+    Interrupted,
+}
+
+/// A report in the making.
+pub(crate) struct Tally {
+    images: Vec<ImageReport>,
+    /// For each planned image, its place in `images`.
+    planned: Vec<usize>,
+    /// Place of an image, name of a target of it, place of the image that brings it about.
+    shared: Vec<(usize, String, usize)>,
+    errors: Vec<ErrorReport>,
+    warnings: Vec<String>,
+    bytes: Bytes,
+    totals: Totals,
+    begun: Instant,
+}
+
+impl Tally {
+    pub(crate) fn new(gathered: &Gathered, host: &Host, begun: Instant) -> Self {
+        let mut planned = Vec::new();
+        let mut shared = Vec::new();
+        let mut images = Vec::new();
+        for candidate in &gathered.candidates {
+            let (status, error) = match &candidate.fate {
+                Fate::Push { targets, .. } => {
+                    if !targets.is_empty() {
+                        planned.push(images.len());
+                    }
+                    (ImageStatus::Skipped, None)
+                }
+                Fate::Fail(error) => (ImageStatus::Failed, Some(error.clone())),
+            };
+            for (Target { repository, tag }, with) in &candidate.shared {
+                shared.push((images.len(), format!("{host}/{repository}:{tag}"), *with));
+            }
+            images.push(ImageReport {
+                source: candidate.source.clone(),
+                names: candidate.names.clone(),
+                targets: Vec::new(),
+                digest: None,
+                media_type: None,
+                status,
+                error,
+                blobs: Vec::new(),
+            });
+        }
+        Self {
+            images,
+            planned,
+            shared,
+            errors: gathered.errors.clone(),
+            warnings: gathered.warnings.clone(),
+            bytes: Bytes::default(),
+            totals: Totals::default(),
+            begun,
+        }
+    }
+
+    pub(crate) fn add_error(&mut self, error: ErrorReport) {
+        self.errors.push(error);
+    }
+
+    /// Takes in what became of the planned images.
+    pub(crate) fn take(&mut self, schedule: &Schedule, totals: Totals, interrupted: bool) {
+        self.totals = totals;
+        for (number, &place) in self.planned.iter().enumerate() {
+            fill(&mut self.images[place], schedule, number, interrupted);
+        }
+        for (place, name, with) in std::mem::take(&mut self.shared) {
+            self.share(place, &name, with);
+        }
+        for (&(blob, _), home) in schedule.homes.iter() {
+            let resolved = schedule.plan.blobs[blob].resolved.as_ref();
+            let size = resolved.map_or(schedule.plan.blobs[blob].stored_size, |(_, size)| *size);
+            self.bytes.total += size;
+            self.bytes.uploaded += home.meter.sent();
+            match &home.state {
+                State::Arrived(delivery) => match delivery.arrival {
+                    Arrival::Uploaded => self.bytes.resumed += delivery.resumed_at.unwrap_or(0),
+                    Arrival::Mounted => self.bytes.mounted += size,
+                    Arrival::Present => self.bytes.present += size,
+                },
+                State::Waiting | State::Ready | State::Running | State::Failed(_) => {}
+            }
+        }
+    }
+
+    /// What became of a target that image `with` brought about is told of image `place` too.
+    fn share(&mut self, place: usize, name: &str, with: usize) {
+        let other = &self.images[with];
+        let Some(target) = other
+            .targets
+            .iter()
+            .find(|target| target.name == name)
+            .cloned()
+        else {
+            return;
+        };
+        let (digest, media_type) = (other.digest.clone(), other.media_type.clone());
+        let image = &mut self.images[place];
+        if image.targets.is_empty() || target.status == ImageStatus::Failed {
+            image.status = target.status;
+            image.error = target.error.clone();
+        }
+        image.digest = image.digest.take().or(digest);
+        image.media_type = image.media_type.take().or(media_type);
+        image.targets.push(target);
+    }
+
+    pub(crate) fn finish(self, ending: Ending) -> Report {
+        let outcome = self.outcome(ending);
+        let exit_code = match outcome {
+            Outcome::Ok => 0,
+            Outcome::Usage => 2,
+            Outcome::Nothing => 3,
+            Outcome::Interrupted => 130,
+            Outcome::Partial => 1,
+            Outcome::Failed => self.common_failure(),
+        };
+        let millis =
+            |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Report {
+            version: 1,
+            outcome,
+            exit_code,
+            images: self.images,
+            bytes: self.bytes,
+            requests: self.totals.requests,
+            retries: self.totals.retries,
+            waited_ms: millis(self.totals.waited),
+            duration_ms: millis(self.begun.elapsed()),
+            errors: self.errors,
+            warnings: self.warnings,
+        }
+    }
+
+    fn outcome(&self, ending: Ending) -> Outcome {
+        let any = |wanted: &[ImageStatus]| self.images.iter().any(|i| wanted.contains(&i.status));
+        let arrived =
+            any(&[ImageStatus::Pushed, ImageStatus::Present]) || self.any_target_arrived();
+        let failed = any(&[ImageStatus::Failed, ImageStatus::Skipped]);
+        match ending {
+            Ending::Usage => Outcome::Usage,
+            Ending::Interrupted if failed || !arrived => Outcome::Interrupted,
+            _ if self.images.is_empty() => Outcome::Nothing,
+            _ if !failed && self.errors.is_empty() => Outcome::Ok,
+            _ if arrived => Outcome::Partial,
+            _ => Outcome::Failed,
+        }
+    }
+
+    fn any_target_arrived(&self) -> bool {
+        let arrived = |target: &TargetReport| {
+            matches!(target.status, ImageStatus::Pushed | ImageStatus::Present)
+        };
+        self.images
+            .iter()
+            .any(|image| image.targets.iter().any(arrived))
+    }
+
+    /// 4, 5 or 6 when everything failed for that one reason, else 1.
+    fn common_failure(&self) -> u8 {
+        let of_images = self.images.iter().filter_map(|image| image.error.as_ref());
+        let mut kinds = of_images.chain(&self.errors).map(|error| error.kind);
+        let Some(first) = kinds.next() else { return 1 };
+        match first {
+            _ if kinds.any(|kind| kind != first) => 1,
+            FailureKind::Auth => 4,
+            FailureKind::Unreachable => 5,
+            FailureKind::Policy => 6,
+            _ => 1,
+        }
+    }
+}
+
+/// What became of planned image `number`, into its `report`.
+fn fill(report: &mut ImageReport, schedule: &Schedule, number: usize, interrupted: bool) {
+    let (mut status, mut error) = schedule.image_status(number);
+    if status == ImageStatus::Skipped && interrupted && schedule.images[number].started {
+        status = ImageStatus::Failed;
+        error = Some(ErrorReport::interrupted());
+    }
+    report.status = status;
+    report.error = error;
+    report.digest = schedule.root_digest(number);
+    for (at, delivery) in schedule.deliveries_of(number).iter().enumerate() {
+        let id = schedule.images[number].first_delivery + at;
+        if let Some(nodes) = schedule.nodes(id) {
+            report.media_type = nodes
+                .last()
+                .map(|node| node.manifest.media_type().to_string());
+        }
+        for (tag, state) in &delivery.tags {
+            let (target_status, target_error) = match state {
+                TagState::Present => (ImageStatus::Present, None),
+                TagState::Pushed => (ImageStatus::Pushed, None),
+                TagState::Failed(why) => (ImageStatus::Failed, Some(why.clone())),
+                TagState::Open => (status, report.error.clone()),
+            };
+            report.targets.push(TargetReport {
+                name: schedule.plan.target_name(delivery.repository, tag),
+                status: target_status,
+                error: target_error,
+            });
+        }
+        report
+            .blobs
+            .extend(blobs_of(schedule, number, id, delivery));
+    }
+}
+
+fn blobs_of(
+    schedule: &Schedule,
+    number: usize,
+    id: usize,
+    delivery: &DeliveryState,
+) -> Vec<BlobReport> {
+    let mut ids: Vec<BlobId> = match &schedule.plan.images[number].content {
+        PlannedContent::Manifests(nodes) => nodes
+            .iter()
+            .flat_map(|node| node.blobs.iter().copied())
+            .collect(),
+        PlannedContent::Parts { config, layers } => std::iter::once(*config)
+            .chain(layers.iter().copied())
+            .collect(),
+    };
+    let mut seen = std::collections::HashSet::new();
+    ids.retain(|blob| seen.insert(*blob));
+    let repository = &schedule.plan.repositories[delivery.repository];
+    let describe = |blob: BlobId| {
+        let home = schedule.homes.get(blob, delivery.repository);
+        let planned = &schedule.plan.blobs[blob];
+        let mine = home.filter(|home| home.owner == id);
+        let (status, arrival) = match home.map(|home| &home.state) {
+            Some(State::Arrived(arrival)) if mine.is_some() => {
+                (arrival.arrival.into(), Some(arrival))
+            }
+            Some(State::Arrived(_)) => (BlobStatus::Present, None),
+            _ => (BlobStatus::Failed, None),
+        };
+        let resolved = planned.resolved.as_ref();
+        BlobReport {
+            repository: repository.to_string(),
+            digest: resolved.map(|(digest, _)| digest.clone()),
+            size: resolved.map(|(_, size)| *size),
+            status,
+            from: arrival
+                .and_then(|arrival| arrival.from.as_ref())
+                .map(ToString::to_string),
+            resumed_at: arrival.and_then(|arrival| arrival.resumed_at),
+            sent: mine.map_or(0, |own| own.meter.sent()),
+        }
+    };
+    ids.into_iter().map(describe).collect()
+}
+
+impl From<Arrival> for BlobStatus {
+    fn from(arrival: Arrival) -> Self {
+        match arrival {
+            Arrival::Uploaded => Self::Uploaded,
+            Arrival::Mounted => Self::Mounted,
+            Arrival::Present => Self::Present,
+        }
+    }
+}

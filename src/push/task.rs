@@ -1,0 +1,236 @@
+//! What a worker does for one task: everything it needs comes with it, everything it learns goes
+//! back.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use crate::image::compress::{self, Compressor};
+use crate::image::digest::Digest;
+use crate::image::manifest::Manifest;
+use crate::image::reference::{Repository, Tag};
+use crate::image::source::{Body, StreamBody};
+use crate::observe::event::Meter;
+use crate::push::plan::Origin;
+use crate::push::report::ErrorReport;
+use crate::push::schedule::Ended;
+use crate::registry::client::{BlobTask, Client, ManifestFailure, ManifestName, StreamTask};
+
+/// What all tasks share.
+pub(crate) struct Tools {
+    pub(crate) client: Client,
+    pub(crate) compressor: Compressor,
+}
+
+/// A task with all it works on.
+pub(crate) enum Work {
+    Hash(Origin),
+    Check { repository: Repository, name: Name },
+    Transfer(TransferWork),
+    Put(PutWork),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    Tag(Tag),
+    Digest(Digest),
+}
+
+pub(crate) struct TransferWork {
+    pub(crate) repository: Repository,
+    pub(crate) origin: Origin,
+    /// Digest and size, where they are known.
+    pub(crate) resolved: Option<(Digest, u64)>,
+    pub(crate) from: Option<Repository>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+pub(crate) struct PutWork {
+    pub(crate) repository: Repository,
+    pub(crate) name: Name,
+    pub(crate) manifest: Arc<Manifest>,
+    /// What the manifest names, should the registry have lost it.
+    pub(crate) blobs: Vec<(Digest, u64, Origin)>,
+    pub(crate) children: Vec<Arc<Manifest>>,
+}
+
+impl Work {
+    pub(crate) fn run(self, tools: &Tools) -> Ended {
+        match self {
+            Self::Hash(origin) => hash(&origin, tools),
+            Self::Check { repository, name } => {
+                let checked = tools.client.check_manifest(&repository, name.as_wire());
+                checked.map_or_else(|error| Ended::Failed(error.into()), Ended::Checked)
+            }
+            Self::Transfer(work) => work.run(tools),
+            Self::Put(work) => work.run(tools),
+        }
+    }
+}
+
+fn hash(origin: &Origin, tools: &Tools) -> Ended {
+    let body = origin.body(tools, 0);
+    match compress::digest_of(body.as_ref()) {
+        Ok(digest) => Ended::Hashed(digest),
+        Err(error) => Ended::Failed(ErrorReport::source(format!("{origin:?}: {error}"))),
+    }
+}
+
+impl TransferWork {
+    fn run(self, tools: &Tools) -> Ended {
+        let delivered = match (&self.resolved, &self.origin) {
+            (
+                None,
+                Origin::Compressed {
+                    stored,
+                    diff_id,
+                    level,
+                },
+            ) => {
+                let body = tools
+                    .compressor
+                    .gzip(stored.clone(), diff_id.clone(), *level);
+                let what = format!("layer {diff_id}");
+                let task = StreamTask {
+                    repository: &self.repository,
+                    what: &what,
+                    body: &body,
+                    meter: &self.meter,
+                };
+                let sent = tools.client.push_stream(&task);
+                sent.map(|(summary, delivery)| (delivery, summary.digest, summary.size))
+            }
+            (None, origin) => {
+                let error = format!("{origin:?} has no digest");
+                return Ended::Failed(ErrorReport::local(error));
+            }
+            (Some((digest, size)), origin) => {
+                let body = origin.body(tools, *size);
+                let task = BlobTask {
+                    repository: &self.repository,
+                    digest,
+                    body: body.as_ref(),
+                    mount_from: self.from.as_ref(),
+                    no_mount: false,
+                    meter: &self.meter,
+                };
+                let sent = tools.client.push_blob(&task);
+                sent.map(|delivery| (delivery, digest.clone(), *size))
+            }
+        };
+        match delivered {
+            Ok((delivery, digest, size)) => Ended::Delivered(delivery, digest, size),
+            Err(error) => Ended::Failed(error.into()),
+        }
+    }
+}
+
+impl PutWork {
+    fn run(self, tools: &Tools) -> Ended {
+        match self.put(tools) {
+            Ok(()) => Ended::Put,
+            Err(error) => Ended::Failed(error),
+        }
+    }
+
+    fn put(&self, tools: &Tools) -> Result<(), ErrorReport> {
+        let once = || {
+            tools
+                .client
+                .put_manifest(&self.repository, self.name.as_wire(), &self.manifest)
+        };
+        let missing = match once() {
+            Ok(()) => return Ok(()),
+            Err(ManifestFailure::Other(error)) => return Err(error.into()),
+            Err(ManifestFailure::Missing { digests, .. }) => digests,
+        };
+        let lost = tools.client.await_blobs(&self.repository, &missing)?;
+        for digest in &lost {
+            self.send_again(digest, tools)?;
+        }
+        once().map_err(|failure| match failure {
+            ManifestFailure::Missing { error, .. } | ManifestFailure::Other(error) => error.into(),
+        })
+    }
+
+    /// Sends a blob or child that the registry said it had.
+    fn send_again(&self, digest: &Digest, tools: &Tools) -> Result<(), ErrorReport> {
+        if let Some(child) = self.children.iter().find(|child| child.digest() == digest) {
+            let name = ManifestName::Digest(digest);
+            let put = tools.client.put_manifest(&self.repository, name, child);
+            return put.map_err(|failure| match failure {
+                ManifestFailure::Missing { error, .. } | ManifestFailure::Other(error) => {
+                    error.into()
+                }
+            });
+        }
+        let Some((_, size, origin)) = self.blobs.iter().find(|(known, _, _)| known == digest)
+        else {
+            return Ok(());
+        };
+        let body = origin.body(tools, *size);
+        let task = BlobTask {
+            repository: &self.repository,
+            digest,
+            body: body.as_ref(),
+            mount_from: None,
+            no_mount: true,
+            meter: &Meter::default(),
+        };
+        tools.client.push_blob(&task)?;
+        Ok(())
+    }
+}
+
+impl Name {
+    fn as_wire(&self) -> ManifestName<'_> {
+        match self {
+            Self::Tag(tag) => ManifestName::Tag(tag),
+            Self::Digest(digest) => ManifestName::Digest(digest),
+        }
+    }
+}
+
+impl Origin {
+    /// The bytes as they go to the registry: `size` of them.
+    fn body(&self, tools: &Tools, size: u64) -> Box<dyn Body> {
+        match self {
+            Self::Stored(stored) => Box::new(stored.clone()),
+            Self::Bytes(bytes) => Box::new(Arc::clone(bytes)),
+            Self::Compressed {
+                stored,
+                diff_id,
+                level,
+            } => {
+                let layer = tools
+                    .compressor
+                    .gzip(stored.clone(), diff_id.clone(), *level);
+                Box::new(MadeAgain {
+                    layer: Box::new(layer),
+                    size,
+                })
+            }
+        }
+    }
+}
+
+/// A compressed layer whose digest and size are known: made again for whoever reads it, which the
+/// compressor allows by always making the same bytes.
+struct MadeAgain {
+    layer: Box<dyn StreamBody>,
+    size: u64,
+}
+
+impl Body for MadeAgain {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let mut stream = self.layer.open()?;
+        let skipped = io::copy(&mut stream.by_ref().take(offset), &mut io::sink())?;
+        if skipped < offset {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Box::new(stream))
+    }
+}
