@@ -4,8 +4,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-hoist() { cargo run --quiet --locked -- "$@"; }
-show() { printf '\n$ hoist %s\n' "$*"; hoist "$@"; }
+show() {
+    printf '\n$ hoist %s\n' "$*"
+    cargo run --quiet --locked -- "$@"
+}
 
 cargo build --locked
 
@@ -27,7 +29,7 @@ trap 'exit 143' TERM
 mkfifo "$room/said"
 printf '\n$ hoist serve --listen 127.0.0.1:0 %s\n' "$room/registry"
 # `cargo run` replaces itself with hoist, so this is the process to end.
-hoist serve --listen 127.0.0.1:0 "$room/registry" >"$room/said" &
+cargo run --quiet --locked -- serve --listen 127.0.0.1:0 "$room/registry" >"$room/said" &
 server=$!
 exec 3<"$room/said"
 read -r said <&3 || { echo 'demo: the registry did not start' >&2; exit 1; }
@@ -36,7 +38,9 @@ port=${said##*:}
 port=${port%%[!0-9]*}
 
 show push --progress plain fixtures/ "localhost:$port/demo/"
-show list "$room/registry"
+show list "$room/registry" >"$room/listed"
+cat "$room/listed"
+grep -q 'demo/' "$room/listed" || { echo 'demo: nothing arrived' >&2; exit 1; }
 
 # What was sent once is not sent again.
 show push --progress plain fixtures/ "localhost:$port/demo/"
