@@ -101,7 +101,10 @@ impl<'a> Merge<'a> {
             }
         }
         if let Some(root) = root {
-            names.extend(self.roots[root].names.iter().cloned());
+            // A tag alone says less than what is there already, and would be one more name.
+            let alone = names.is_empty();
+            let more = self.roots[root].names.iter();
+            names.extend(more.filter(|n| alone || n.repository.is_some()).cloned());
         }
         names
     }
