@@ -1,8 +1,32 @@
 //! The command line: flags, settings, exit codes, wording. One file per command.
+//!
+//! Two steps: what was typed becomes [`args::Args`] without a look at anything else; that, the
+//! environment and the streams become what a command needs.
+
+mod args;
+mod help;
+mod list;
+mod logging;
+mod options;
+mod push;
+mod results;
+mod serve;
+mod settle;
+mod signals;
+mod summary;
+mod usage;
+mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
+use std::sync::mpsc::Receiver;
+
+use crate::cli::args::{Args, Command, Output};
+pub use crate::cli::signals::Signal;
+use crate::cli::usage::UsageError;
+use crate::observe::console::Console;
+use crate::push::report::{Bytes, ErrorReport, FailureKind, Outcome, Report, Side};
 
 /// A process as data: what `main` collects, and what tests make up.
 pub struct Process {
@@ -14,28 +38,235 @@ pub struct Process {
     pub stderr: Box<dyn Write + Send>,
     pub stdout_is_terminal: bool,
     pub stderr_is_terminal: bool,
+    pub signals: Signals,
 }
+
+/// Where signals come from. Asked only by commands that end in order: until then, and for all
+/// others, the system's defaults hold.
+pub type Signals = Box<dyn FnOnce() -> io::Result<Receiver<Signal>> + Send>;
 
 impl Process {
     /// The real one.
     pub fn current() -> Self {
-        unimplemented!()
+        Self {
+            args: std::env::args_os().skip(1).collect(),
+            env: std::env::vars_os().collect(),
+            stdin: Box::new(io::stdin()),
+            stdout: Box::new(io::stdout()),
+            stderr: Box::new(io::stderr()),
+            stdout_is_terminal: io::stdout().is_terminal(),
+            stderr_is_terminal: io::stderr().is_terminal(),
+            signals: Box::new(signals::of_this_process),
+        }
     }
 }
 
 /// The exit codes, part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// 0: everything was pushed, or there already.
     Done,
+    /// 1: at least one image failed.
+    Failed,
+    /// 2: wrong usage or configuration.
+    Usage,
+    /// 3: no image found, all filtered out, or no source that could be read.
+    Nothing,
+    /// 4: authentication or authorisation refused, and nothing pushed.
+    Auth,
+    /// 5: registry unreachable, and nothing pushed.
+    Unreachable,
+    /// 6: refused by policy, and nothing pushed.
+    Policy,
+    /// 130: ended by SIGINT.
+    Interrupted,
+    /// 143: ended by SIGTERM.
+    Terminated,
 }
 
 impl Exit {
+    const ALL: [Self; 9] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::Nothing,
+        Self::Auth,
+        Self::Unreachable,
+        Self::Policy,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
     pub fn code(self) -> u8 {
-        0
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Nothing => 3,
+            Self::Auth => 4,
+            Self::Unreachable => 5,
+            Self::Policy => 6,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// The one with this code; what is no code of ours is a failure.
+    fn from_code(code: u8) -> Self {
+        let found = Self::ALL.into_iter().find(|exit| exit.code() == code);
+        found.unwrap_or(Self::Failed)
+    }
+}
+
+/// The streams of a command and how it is to use them.
+struct Streams {
+    stdout: Box<dyn Write + Send>,
+    stdout_is_terminal: bool,
+    /// Standard error.
+    console: Console,
+    output: Output,
+    quiet: bool,
+}
+
+impl Streams {
+    /// Writes results. A reader that has gone away is no error; all else is.
+    fn result(&mut self, text: &str) -> io::Result<()> {
+        let written = self.stdout.write_all(text.as_bytes());
+        match written.and_then(|()| self.stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// [`Self::result`] as the last thing of a command that would end with `exit`.
+    fn conclude(&mut self, text: &str, exit: Exit) -> Exit {
+        match self.result(text) {
+            Ok(()) => exit,
+            Err(error) => {
+                let message = format!("writing to standard output failed: {error}");
+                summary::error(&self.console, &message, None);
+                if exit == Exit::Done {
+                    Exit::Failed
+                } else {
+                    exit
+                }
+            }
+        }
+    }
+
+    /// Wrong usage, said in the form that was asked for.
+    fn refuse(mut self, error: &UsageError) -> Exit {
+        summary::error(&self.console, &error.message, error.hint.as_deref());
+        if self.output == Output::Json {
+            let report = Report {
+                exit_code: Exit::Usage.code(),
+                ..empty_report(Outcome::Usage, error.report())
+            };
+            return self.conclude(&results::document(&report), Exit::Usage);
+        }
+        Exit::Usage
+    }
+}
+
+/// Of a run that ended before its engine could say anything.
+fn empty_report(outcome: Outcome, error: ErrorReport) -> Report {
+    Report {
+        version: 1,
+        outcome,
+        exit_code: Exit::Failed.code(),
+        images: Vec::new(),
+        bytes: Bytes::default(),
+        requests: 0,
+        retries: 0,
+        waited_ms: 0,
+        duration_ms: 0,
+        errors: vec![error],
+        warnings: Vec::new(),
+    }
+}
+
+/// A failure of this machine, not of a source or a registry.
+fn local_error(message: impl Into<String>) -> ErrorReport {
+    ErrorReport {
+        kind: FailureKind::Source,
+        side: Side::Local,
+        message: message.into(),
+        hint: None,
     }
 }
 
 /// Runs one command to its end.
-pub fn run(_process: Process) -> Exit {
-    unimplemented!()
+pub fn run(process: Process) -> Exit {
+    let (args, wrong) = args::parse(process.args);
+    let mut streams = Streams {
+        stdout: process.stdout,
+        stdout_is_terminal: process.stdout_is_terminal,
+        console: Console::new(process.stderr),
+        output: args.output,
+        quiet: args.quiet,
+    };
+    if let Some(wrong) = wrong {
+        return streams.refuse(&wrong);
+    }
+    if let Some(text) = told(&args) {
+        return match text {
+            Ok(text) => streams.conclude(&text, Exit::Done),
+            Err(error) => streams.refuse(&error),
+        };
+    }
+    let surroundings = Surroundings {
+        env: process.env,
+        stdin: process.stdin,
+        stderr_is_terminal: process.stderr_is_terminal,
+        signals: process.signals,
+    };
+    match args.command {
+        Some(Command::Push) => push::run(args, surroundings, streams),
+        Some(Command::List) => list::run(args, streams),
+        Some(Command::Serve) => serve::run(args, surroundings, streams),
+        Some(Command::Help) | None => {
+            streams.refuse(&UsageError::new("no command").hint("hoist --help"))
+        }
+    }
+}
+
+/// What a command may look at besides its arguments.
+struct Surroundings {
+    env: BTreeMap<OsString, OsString>,
+    stdin: Box<dyn Read + Send>,
+    stderr_is_terminal: bool,
+    signals: Signals,
+}
+
+/// The text that was asked for instead of a command's work, or besides any.
+fn told(args: &Args) -> Option<Result<String, UsageError>> {
+    if args.version {
+        return Some(Ok(help::version()));
+    }
+    match (args.help, args.command) {
+        (_, Some(Command::Help)) => Some(help::topic(&args.operands)),
+        (true, Some(command)) => Some(Ok(help::command(command))),
+        (true, None) => Some(Ok(help::overview())),
+        (false, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_what_the_help_and_the_contract_say() {
+        let codes = Exit::ALL.map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 130, 143]);
+        let text = help::topic(&["exit-codes".into()]).unwrap();
+        for exit in Exit::ALL {
+            assert_eq!(Exit::from_code(exit.code()), exit);
+            let listed = text
+                .lines()
+                .any(|line| line.split_whitespace().next() == Some(&exit.code().to_string()));
+            assert!(listed, "{exit:?} is not explained");
+        }
+        assert_eq!(Exit::from_code(99), Exit::Failed);
+    }
 }

@@ -191,13 +191,8 @@ impl Manifest {
     /// Whether this is a container image or a list of them, as opposed to an artifact.
     pub fn is_image(&self) -> bool {
         match &self.body {
-            Body::Image { config, .. } => {
-                config.media_type.is_image_config()
-                    && self.artifact_type().is_none_or(|kind| {
-                        kind.is_empty() || MediaType::from(kind).is_image_config()
-                    })
-            }
-            Body::Index { .. } => self.artifact_type().is_none_or(str::is_empty),
+            Body::Image { config, .. } => config.media_type.is_image_config(),
+            Body::Index { .. } => self.artifact_type.is_none(),
         }
     }
 }
@@ -215,9 +210,7 @@ fn checked_digest(bytes: &[u8], named: Option<&Digest>) -> Result<Digest, Manife
     if named.matches(bytes) {
         return Ok(named.clone());
     }
-    Err(ManifestError(
-        "has other content than its digest says".into(),
-    ))
+    Err(ManifestError(format!("does not have the digest {named}")))
 }
 
 fn agreed_media_type(

@@ -1,1 +1,341 @@
 //! Progress for people: a live display on a terminal, plain lines elsewhere.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::observe::board::{Board, Figures, Transfer};
+use crate::observe::console::Console;
+use crate::observe::event::{BlobStatus, Event, ImageStatus, Observer};
+use crate::observe::queue::{Queued, Watcher};
+use crate::observe::text::{bytes, count, duration, rate, safe, shortened};
+
+/// Ten frames a second: more is not seen.
+const FRAME: Duration = Duration::from_millis(100);
+/// Between two lines with figures, where there is no live display.
+const REMINDER: Duration = Duration::from_secs(10);
+/// Transfers shown live; the others are counted.
+const ROWS: usize = 6;
+
+/// What plain lines tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Only what is not as the user may think.
+    Warnings,
+    /// Images, retries, and figures now and then.
+    Images,
+    /// Every blob too.
+    Blobs,
+}
+
+/// A live display of `width` columns; what has ended stays above it as lines.
+pub fn bar(console: Console, width: usize) -> io::Result<Box<dyn Observer>> {
+    let bar = Bar {
+        lines: Lines::new(console, Detail::Warnings),
+        width,
+    };
+    Ok(Box::new(Queued::start(bar, FRAME)?))
+}
+
+/// A line for each thing that happens.
+pub fn plain(console: Console, detail: Detail) -> io::Result<Box<dyn Observer>> {
+    let lines = Lines::new(console, detail);
+    Ok(Box::new(Queued::start(lines, REMINDER)?))
+}
+
+struct Bar {
+    lines: Lines,
+    width: usize,
+}
+
+impl Watcher for Bar {
+    fn observe(&mut self, event: &Event) {
+        if let Event::ImageFinished { status, .. } = event
+            && matches!(status, ImageStatus::Pushed | ImageStatus::Failed)
+        {
+            self.lines.image_finished(event);
+        }
+        self.lines.observe(event);
+    }
+
+    fn tick(&mut self) {
+        let figures = self.lines.board.figures(Instant::now());
+        self.lines.console.show(display(&figures, self.width));
+    }
+
+    fn end(&mut self) {
+        self.lines.console.close();
+    }
+}
+
+struct Lines {
+    console: Console,
+    detail: Detail,
+    board: Board,
+}
+
+impl Lines {
+    fn new(console: Console, detail: Detail) -> Self {
+        Self {
+            console,
+            detail,
+            board: Board::default(),
+        }
+    }
+
+    fn say(&self, least: Detail, text: &str) {
+        if self.detail >= least {
+            self.console.line(&safe(text));
+        }
+    }
+
+    fn image_finished(&self, event: &Event) {
+        let Event::ImageFinished {
+            image,
+            status,
+            targets,
+            error,
+        } = event
+        else {
+            return;
+        };
+        let first_target = || targets.first().map_or("an image", String::as_str);
+        let name = self.board.name(*image).unwrap_or_else(first_target);
+        let text = match (status, error) {
+            (ImageStatus::Pushed, _) => format!("pushed {name}"),
+            (ImageStatus::Present, _) => format!("already there: {name}"),
+            (ImageStatus::Failed, Some(error)) => format!("failed: {name}: {error}"),
+            (ImageStatus::Failed, None) => format!("failed: {name}"),
+            (ImageStatus::Skipped, _) => format!("not tried: {name}"),
+        };
+        self.console.line(&safe(&text));
+    }
+
+    fn blob_finished(&self, blob: usize, status: BlobStatus) {
+        let Some((label, size)) = self.board.blob(blob) else {
+            return;
+        };
+        let word = match status {
+            BlobStatus::Uploaded => "uploaded",
+            BlobStatus::Mounted => "mounted",
+            BlobStatus::Present => "already there",
+            BlobStatus::Failed => "failed",
+        };
+        self.say(Detail::Blobs, &format!("{word}: {label}, {}", bytes(size)));
+    }
+}
+
+impl Watcher for Lines {
+    fn observe(&mut self, event: &Event) {
+        match event {
+            Event::Warning { message } => {
+                self.say(Detail::Warnings, &format!("warning: {message}"));
+            }
+            Event::Discovered { path, images } => {
+                let images = count(*images, "image");
+                self.say(Detail::Images, &format!("{images} in {path}"));
+            }
+            Event::Planned {
+                images,
+                blobs,
+                bytes: size,
+            } => {
+                let (images, blobs) = (count(*images, "image"), count(*blobs, "blob"));
+                let size = bytes(*size);
+                self.say(
+                    Detail::Images,
+                    &format!("to push: {images}, {blobs}, {size}"),
+                );
+            }
+            Event::ImageStarted { name, .. } => {
+                self.say(Detail::Images, &format!("pushing {name}"));
+            }
+            Event::BlobFinished { blob, status, .. } => self.blob_finished(*blob, *status),
+            Event::ImageFinished { .. } if self.detail >= Detail::Images => {
+                self.image_finished(event);
+            }
+            Event::Retrying {
+                host,
+                operation,
+                reason,
+                attempt,
+                wait,
+            } => {
+                let wait = duration(*wait);
+                let text = format!("retry {attempt} in {wait}: {operation} on {host}: {reason}");
+                self.say(Detail::Images, &text);
+            }
+            Event::Pressure { host, reason, wait } => {
+                let text = format!("waiting {} for {host}: {reason}", duration(*wait));
+                self.say(Detail::Images, &text);
+            }
+            Event::BlobStarted { .. } | Event::ImageFinished { .. } | Event::Interrupted => {}
+        }
+        self.board.apply(event, Instant::now());
+    }
+
+    fn tick(&mut self) {
+        let figures = self.board.figures(Instant::now());
+        if figures.images > 0 {
+            self.say(Detail::Images, &headline(&figures));
+        }
+    }
+
+    fn end(&mut self) {}
+}
+
+/// "41 %, 3 of 12 images, 420.0 MiB of 1.0 GiB, 85.3 MiB/s, 12.0 s left"
+fn headline(figures: &Figures) -> String {
+    let mut text = format!(
+        "{} %, {} of {}",
+        percent(figures),
+        figures.finished.all(),
+        count(figures.images, "image"),
+    );
+    if figures.finished.failed > 0 {
+        text.push_str(&format!(" ({} failed)", figures.finished.failed));
+    }
+    if figures.done > 0 {
+        let (done, all) = (bytes(figures.done), bytes(figures.bytes));
+        text.push_str(&format!(", {done} of {all}"));
+    }
+    if figures.rate >= 1.0 {
+        text.push_str(&format!(", {}", rate(figures.rate)));
+    }
+    if let Some(left) = figures.left.filter(|_| figures.done < figures.bytes) {
+        text.push_str(&format!(", {} left", duration(left)));
+    }
+    text
+}
+
+/// Of the bytes, or of the images where that is more: of an image that was there already nobody counts
+/// the bytes.
+fn percent(figures: &Figures) -> u64 {
+    let share = |part: u128, whole: u128| (part * 100).checked_div(whole).unwrap_or(0) as u64;
+    let by_bytes = share(figures.done.into(), figures.bytes.into());
+    let finished = figures.finished.all() as u128;
+    by_bytes.max(share(finished, figures.images as u128))
+}
+
+/// The live lines: a headline, the first transfers, what else there is to say.
+fn display(figures: &Figures, width: usize) -> Vec<String> {
+    // The last column stays free: some terminals wrap when it is written.
+    let width = width.saturating_sub(1);
+    if figures.images == 0 {
+        return vec![fitted("looking for images", width)];
+    }
+    let mut lines = vec![fitted(&headline(figures), width)];
+    let shown = figures.transfers.iter().take(ROWS);
+    lines.extend(shown.map(|transfer| row(transfer, width)));
+    let more = figures.transfers.len().saturating_sub(ROWS);
+    if more > 0 {
+        lines.push(fitted(&format!("  and {more} more"), width));
+    }
+    if let Some(pause) = &figures.pause {
+        lines.push(fitted(&format!("  {pause}"), width));
+    }
+    lines
+}
+
+fn fitted(text: &str, width: usize) -> String {
+    safe(text).chars().take(width).collect()
+}
+
+/// "  registry.local/team/app:1.2 layer sha256:12ab… [#####-----]  34.0 MiB of 120.0 MiB"
+fn row(transfer: &Transfer, width: usize) -> String {
+    const BAR: usize = 20;
+    let filled = if transfer.size == 0 {
+        BAR
+    } else {
+        let share = u128::from(transfer.position) * BAR as u128 / u128::from(transfer.size);
+        (share as usize).min(BAR)
+    };
+    let tail = format!(
+        " [{}{}] {:>10} of {:>10}",
+        "#".repeat(filled),
+        "-".repeat(BAR - filled),
+        bytes(transfer.position),
+        bytes(transfer.size),
+    );
+    let Some(room) = width.checked_sub(tail.len() + 2).filter(|room| *room >= 12) else {
+        return fitted(&format!("  {}", transfer.label), width);
+    };
+    let label = safe(&transfer.label);
+    let image = safe(&transfer.image);
+    // What is being sent says more than for whom.
+    let for_image = room.saturating_sub(label.chars().count() + 1);
+    let what = if for_image < 8 {
+        shortened(&label, room).into_owned()
+    } else {
+        format!("{} {label}", shortened(&image, for_image))
+    };
+    format!("  {what:<room$}{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::board::Counts;
+
+    fn figures(transfers: usize) -> Figures {
+        let transfer = |n: usize| Transfer {
+            image: format!("registry.local/team/application-{n}:1.2"),
+            label: "layer sha256:12ab34cd56ef".to_owned(),
+            position: 34 << 20,
+            size: 120 << 20,
+        };
+        Figures {
+            images: 12,
+            finished: Counts {
+                pushed: 2,
+                failed: 1,
+                ..Counts::default()
+            },
+            bytes: 1 << 30,
+            done: 440_000_000,
+            rate: 89_443_532.8,
+            left: Some(Duration::from_secs(12)),
+            transfers: (0..transfers).map(transfer).collect(),
+            pause: Some("registry.local asked to wait, 5 s yet".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_display_fits_any_width() {
+        for width in 0..200 {
+            let lines = display(&figures(20), width);
+            assert!(lines.len() <= ROWS + 3);
+            for line in lines {
+                assert!(line.chars().count() < width.max(1), "{width}: {line}");
+            }
+        }
+        let lines = display(&figures(8), 100);
+        assert_eq!(
+            lines[0],
+            "40 %, 3 of 12 images (1 failed), 419.6 MiB of 1.0 GiB, 85.3 MiB/s, 12.0 s left"
+        );
+        assert_eq!(
+            lines[1],
+            "  registry.lo…ation-0:1.2 layer sha256:12ab34cd56ef [#####---------------]   34.0 MiB of  120.0 MiB"
+        );
+        assert_eq!(lines[ROWS + 1], "  and 2 more");
+    }
+
+    #[test]
+    fn names_cannot_drive_the_terminal() {
+        let mut figures = figures(1);
+        figures.transfers[0].image = "evil\x1b[2J".to_owned();
+        figures.transfers[0].label = "la\ryer".to_owned();
+        for line in display(&figures, 120) {
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_there_already_counts_by_images() {
+        let mut figures = figures(0);
+        (figures.bytes, figures.done, figures.left) = (0, 0, None);
+        assert!(headline(&figures).starts_with("25 %, 3 of 12"));
+        figures.images = 0;
+        assert!(headline(&figures).starts_with("0 %"));
+    }
+}

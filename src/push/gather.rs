@@ -2,7 +2,6 @@
 
 use crate::image::discover::{self, Broken};
 use crate::image::error::{ErrorKind, ImageError};
-use crate::image::filter::Selection;
 use crate::image::name::{self, Assigned, FoundName, Named, Target};
 use crate::image::source::Image;
 use crate::observe::event::Event;
@@ -93,8 +92,8 @@ impl Operation {
             let path = image.source.path().to_path_buf();
             let names = image.names.iter().map(ToString::to_string).collect();
             match self.filter.apply(image) {
-                Ok(Selection::Taken(image)) => chosen.images.push(image),
-                Ok(Selection::LeftOut(why)) => log::info!("{} left out: {why}", path.display()),
+                Ok(Some(image)) => chosen.images.push(image),
+                Ok(None) => {}
                 Err(error) => {
                     let broken = Broken {
                         path,

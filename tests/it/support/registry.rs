@@ -322,7 +322,6 @@ fn run(
 fn serve_here(data: &Path, listen: SocketAddr, log: &Arc<Log>) -> (Running, SocketAddr) {
     let options = serve::Options {
         listen,
-        durable: false,
         ..serve::Options::new(data)
     };
     let log = Arc::clone(log);

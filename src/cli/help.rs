@@ -1,0 +1,297 @@
+//! What `--help`, `help` and `--version` say.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+
+use crate::cli::args::Command;
+use crate::cli::options::{Opt, SECTIONS, Take};
+use crate::cli::usage::{UsageError, nearest};
+
+const WIDTH: usize = 80;
+/// Where the explanations of options begin.
+const COLUMN: usize = 26;
+
+pub(crate) fn version() -> String {
+    concat!("hoist ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
+}
+
+pub(crate) fn overview() -> String {
+    "\
+hoist pushes container images to OCI registries: from OCI layouts and
+docker-save archives, read where they lie, without a daemon.
+
+  hoist push  [OPTIONS] SOURCE... DESTINATION   push images
+  hoist list  [OPTIONS] SOURCE...               show what would be pushed
+  hoist serve [OPTIONS] DIR                     a small registry in a folder
+  hoist help  [TOPIC]                           push, list, serve, sources,
+                                                destinations, report, exit-codes
+
+  hoist COMMAND --help                          the options of a command
+  hoist --version
+
+  hoist push images/ registry.example/team/     a folder of images, names kept
+"
+    .to_owned()
+}
+
+/// `hoist help`, with what stands behind it.
+pub(crate) fn topic(operands: &[OsString]) -> Result<String, UsageError> {
+    let Some(topic) = operands.first() else {
+        return Ok(overview());
+    };
+    let topic = topic.to_string_lossy();
+    if let Some(extra) = operands.get(1) {
+        return Err(UsageError::new(format!(
+            "one topic at a time: what is {extra:?}?"
+        )));
+    }
+    let commands = Command::ALL.iter();
+    if let Some(found) = commands.clone().find(|command| command.name() == topic) {
+        return Ok(command(*found));
+    }
+    if let Some((_, text)) = TOPICS.iter().find(|(name, _)| *name == topic) {
+        return Ok((*text).to_owned());
+    }
+    let known = commands.map(|command| command.name());
+    let known: Vec<&str> = known.chain(TOPICS.iter().map(|(name, _)| *name)).collect();
+    let meant = nearest(&topic, known.iter().copied());
+    let hint = meant.map_or_else(
+        || format!("one of {}", known.join(", ")),
+        |meant| format!("hoist help {meant}"),
+    );
+    Err(UsageError::new(format!("no help on {topic:?}")).hint(hint))
+}
+
+/// `hoist COMMAND --help`.
+pub(crate) fn command(command: Command) -> String {
+    let (usage, after) = match command {
+        Command::Push => (PUSH, PUSH_AFTER),
+        Command::List => (LIST, LIST_AFTER),
+        Command::Serve => (SERVE, SERVE_AFTER),
+        Command::Help => return overview(),
+    };
+    let mut text = usage.to_owned();
+    for section in SECTIONS {
+        let options = section.options.iter();
+        let mut options = options
+            .filter(|option| option.commands.contains(&command))
+            .peekable();
+        if options.peek().is_some() {
+            _ = writeln!(text, "\n{}:", section.heading);
+            options.for_each(|option| describe(option, &mut text));
+        }
+    }
+    text.push_str(after);
+    text
+}
+
+fn describe(option: &Opt, text: &mut String) {
+    let short = option
+        .short
+        .map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+    let value = match option.take {
+        Take::Flag(_) => String::new(),
+        Take::Value { name, .. } => format!(" {name}"),
+    };
+    let mut line = format!("  {short}--{}{value}", option.long);
+    if line.len() + 2 > COLUMN {
+        text.push_str(&line);
+        text.push('\n');
+        line.clear();
+    }
+    for word in option.help.split(' ') {
+        if line.len() + 1 + word.chars().count() > WIDTH {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line.clear();
+        }
+        if line.len() < COLUMN {
+            line = format!("{line:COLUMN$}");
+        } else {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    text.push_str(&line);
+    text.push('\n');
+}
+
+const PUSH: &str = "\
+hoist push [OPTIONS] SOURCE... DESTINATION
+
+Pushes every image found in the sources. What the registry has already is not
+sent again; a failed image does not stop the others.
+";
+
+const PUSH_AFTER: &str = "
+Sizes: 64M, 16MiB (by 1024), 10MB (by 1000). Durations: 500ms, 60s, 2m.
+
+Standard output has one line HOST/REPOSITORY:TAG@DIGEST for each target that is
+in place; everything else goes to standard error.
+
+Exit codes: 0 all there, 1 an image failed, 2 wrong usage, 3 nothing to push,
+4 login refused, 5 registry unreachable, 130 and 143 interrupted (hoist help
+exit-codes).
+
+Examples:
+  hoist push app.tar registry.example/team/app:1.2     one image, one target
+  hoist push images/ registry.example/team/            a folder, names kept
+  hoist push -u robot --password-stdin images/ registry.example/ < password
+  hoist push --platform linux/arm64 layout/ localhost:5000/edge/
+
+More: hoist help sources, hoist help destinations, hoist help report
+";
+
+const LIST: &str = "\
+hoist list [OPTIONS] SOURCE...
+
+Shows what would be pushed: names, platforms, layers, stored size, digest, file.
+On a terminal a table; in a pipe the same columns, separated by tabs, several
+names or platforms by commas, \"-\" where there is nothing. An image whose
+manifest is made while it is pushed has no digest before.
+";
+
+const LIST_AFTER: &str = "
+Exit codes: 0 all good, 1 a broken image, 2 wrong usage, 3 no image found.
+
+Examples:
+  hoist list images/
+  hoist list -o json images/ | jq -r '.images[].names[]'
+";
+
+const SERVE: &str = "\
+hoist serve [OPTIONS] DIR
+
+Runs a small registry without authentication, for trials and for a start where
+there is none yet. DIR is made when it is not there, and holds one OCI layout
+for each repository: hoist list and hoist push read it like any other folder.
+
+Prints \"listening on http://ADDRESS:PORT\" to standard output when it is ready.
+";
+
+const SERVE_AFTER: &str = "
+With -v every request is a line on standard error: method, path, status, bytes
+received. Ctrl-C and SIGTERM end it: exit code 0.
+
+Examples:
+  hoist serve /srv/registry
+  hoist serve --listen 0.0.0.0:5000 /srv/registry
+";
+
+const TOPICS: &[(&str, &str)] = &[
+    (
+        "sources",
+        "\
+Sources are recognised by what is in them, never by their names:
+
+  an OCI layout    a folder with oci-layout and index.json: one image or many,
+                   nested indexes, all platforms
+  docker save      a plain tar archive, from before and since Docker 25, with
+                   one image or many; layers plain, gzip or zstd
+  a folder         searched for these at any depth
+
+Nothing is unpacked. What has a digest is sent byte for byte and keeps it; plain
+layers of archives are compressed while they are sent, always to the same bytes.
+Names come from the source: RepoTags of an archive, io.containerd.image.name and
+org.opencontainers.image.ref.name of a layout; an image without any is called
+like its file or folder.
+",
+    ),
+    (
+        "destinations",
+        "\
+A destination works like a path does for cp:
+
+  HOST/team/app:1.2   this one target
+  HOST/team/app       this repository, with the image's own tags, else latest
+  HOST/team/          a prefix: every image keeps all its names below it
+  HOST                the same as HOST/
+
+Below a prefix the host of a name is left out, and library/ of Docker Hub's:
+docker.io/library/nginx:1 goes to HOST/team/nginx:1. Several images need a
+prefix. Of one word without a slash, localhost, a name with a dot, an address in
+brackets and a name with a port are hosts.
+
+localhost and other names for this machine are tried with http first; all else
+is https, but for --plain-http and --insecure.
+",
+    ),
+    (
+        "report",
+        "\
+With -o json standard output is one JSON document, also after a failure or wrong
+usage. Fields are only ever added.
+
+  version, outcome, exit_code    1; ok, partial, failed, nothing, usage or
+                                 interrupted; as hoist help exit-codes
+  images[]                       source, names, targets[] (name, status, error),
+                                 digest, media_type, status, error, blobs[]
+    status                       pushed, present, failed, skipped
+    error                        kind, side (source, registry, local), message,
+                                 hint
+    blobs[]                      repository, digest, size, status (uploaded,
+                                 mounted, present, failed), from, resumed_at,
+                                 sent
+  bytes                          total, uploaded (re-sends included), resumed,
+                                 mounted, present
+  requests, retries, waited_ms, duration_ms
+  errors[], warnings[]           what concerns no single image
+",
+    ),
+    (
+        "exit-codes",
+        "\
+    0  everything was pushed, or was there already
+    1  at least one image failed
+    2  wrong usage
+    3  nothing to push: no image found, all filtered out, or no source that
+       could be read
+    4  the registry refused the login, or the user
+    5  the registry cannot be reached: name, network, proxy, TLS trust
+    6  refused by policy
+  130  interrupted (Ctrl-C)
+  143  terminated (SIGTERM)
+
+4, 5 and 6 only when nothing is in place and every failure has that reason; else
+1. hoist serve ends with 0 on both signals.
+",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::options;
+
+    #[test]
+    fn help_fits_a_terminal_and_names_every_option() {
+        for found in Command::ALL {
+            let text = command(found);
+            for line in text.lines() {
+                assert!(line.chars().count() <= WIDTH, "{line}");
+                assert_eq!(line, line.trim_end());
+            }
+            let here = options::all().filter(|option| option.commands.contains(&found));
+            for option in here {
+                let name = format!("--{}", option.long);
+                assert!(text.split_whitespace().any(|word| word == name), "{name}");
+            }
+        }
+        for (_, text) in TOPICS {
+            assert!(
+                text.lines().all(|line| line.chars().count() <= WIDTH),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn topics_that_do_not_exist_are_refused_with_a_suggestion() {
+        let ask = |words: &[&str]| topic(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(ask(&[]).unwrap(), overview());
+        assert_eq!(ask(&["push"]).unwrap(), command(Command::Push));
+        let error = ask(&["destination"]).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("hoist help destinations"));
+        assert!(ask(&["sources", "report"]).is_err());
+    }
+}

@@ -1,0 +1,349 @@
+//! From what was typed to what a command needs: here choices are checked against each other, and
+//! files, environment and standard input are looked at, once.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::Surroundings;
+use crate::cli::args::{Args, Codec, Progress};
+use crate::cli::usage::UsageError;
+use crate::image::filter::Filter;
+use crate::image::name::Destination;
+use crate::net;
+use crate::observe::progress::Detail;
+use crate::push::operation::{Compression, Operation};
+use crate::registry::client::{self, Credentials};
+
+const JOBS: u32 = 16;
+const IMAGES: u32 = 8;
+const RETRIES: u32 = 5;
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Above it, size is bought dearly: the layers of most images are sent faster than deflate makes them.
+const COMPRESSION_LEVEL: u32 = 2;
+/// Nobody's password is longer; a file given by mistake is.
+const LONGEST_PASSWORD: u64 = 64 << 10;
+const COLUMNS: usize = 80;
+
+/// A push that can be run.
+pub(crate) struct Push {
+    pub(crate) operation: Operation,
+    pub(crate) display: Display,
+    pub(crate) digest_file: Option<PathBuf>,
+    pub(crate) verbose: u8,
+}
+
+/// What is shown on standard error while a push runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Display {
+    Nothing,
+    Bar { width: usize },
+    Lines(Detail),
+}
+
+pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageError> {
+    contradictions(&args)?;
+    let filter = filter(&args)?;
+    let compression = compression(&args)?;
+    let display = display(&args, around);
+    let (sources, destination) = operands(args.operands, args.password_stdin)?;
+    let jobs = args.jobs.unwrap_or(JOBS);
+    let net = net::Settings {
+        ca_certs: args.ca_certs,
+        insecure: args.insecure,
+        stall_timeout: args.stall_timeout.unwrap_or(STALL_TIMEOUT),
+        connect_timeout: CONNECT_TIMEOUT,
+        connections: jobs as usize,
+        user_agent: concat!("hoist/", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    if !net.ca_certs.is_empty() {
+        // Wrong usage is said before any source is read.
+        net::Http::new(&net).map_err(UsageError::new)?;
+    }
+    let operation = Operation {
+        sources,
+        destination,
+        filter,
+        follow_links: args.follow_links,
+        extra_tags: args.tags,
+        format: args.format.unwrap_or_default(),
+        compression,
+        jobs: jobs as usize,
+        images: args.images.unwrap_or(IMAGES) as usize,
+        fail_fast: args.fail_fast,
+        registry: client::Settings {
+            credentials: credentials(args.username, args.password_stdin, &mut around.stdin)?,
+            retries: args.retries.unwrap_or(RETRIES),
+            chunk_size: args.chunk_size,
+            plain_http: args.plain_http,
+            insecure: args.insecure,
+        },
+        net,
+    };
+    Ok(Push {
+        operation,
+        display,
+        digest_file: args.digest_file,
+        verbose: args.verbose,
+    })
+}
+
+/// Options that say no to each other.
+pub(crate) fn contradictions(args: &Args) -> Result<(), UsageError> {
+    let both = |one: &str, other: &str, why: &str| {
+        Err(
+            UsageError::new(format!("{one} and {other} contradict each other: {why}"))
+                .hint("leave one of them out"),
+        )
+    };
+    let ca_cert = !args.ca_certs.is_empty();
+    match args {
+        _ if args.quiet && args.verbose > 0 => both("--quiet", "--verbose", "less or more?"),
+        _ if args.plain_http && ca_cert => {
+            both("--plain-http", "--ca-cert", "http has no certificates")
+        }
+        _ if args.insecure && ca_cert => both(
+            "--insecure",
+            "--ca-cert",
+            "certificates are verified or not",
+        ),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn filter(args: &Args) -> Result<Filter, UsageError> {
+    for (option, globs) in [("include", &args.include), ("exclude", &args.exclude)] {
+        for glob in globs {
+            let checked = Filter::check_glob(glob);
+            checked.map_err(|why| UsageError::new(format!("--{option} {glob:?}: {why}")))?;
+        }
+    }
+    if let (Some(least), Some(most)) = (args.min_size, args.max_size)
+        && least > most
+    {
+        return Err(UsageError::new(format!(
+            "--min-size {least} is above --max-size {most}: no image has such a size"
+        )));
+    }
+    Ok(Filter {
+        include: args.include.clone(),
+        exclude: args.exclude.clone(),
+        min_size: args.min_size,
+        max_size: args.max_size,
+        platforms: args.platforms.clone(),
+    })
+}
+
+/// Paths to look through. `-` comes with a later version, and is not taken for a file's name until
+/// then.
+pub(crate) fn sources(operands: Vec<OsString>) -> Result<Vec<PathBuf>, UsageError> {
+    for operand in &operands {
+        if operand == "-" {
+            let message = "standard input cannot be a source in this version";
+            return Err(UsageError::new(message).hint("write it to a file and give its name"));
+        }
+        if operand.is_empty() {
+            return Err(UsageError::new("\"\" is no source: it is empty"));
+        }
+    }
+    Ok(operands.into_iter().map(PathBuf::from).collect())
+}
+
+fn operands(
+    mut operands: Vec<OsString>,
+    password_stdin: bool,
+) -> Result<(Vec<PathBuf>, Destination), UsageError> {
+    const USAGE: &str = "hoist push SOURCE... DESTINATION";
+    let last = operands.pop();
+    let Some(last) = last else {
+        return Err(UsageError::new("no source and no destination").hint(USAGE));
+    };
+    if operands.is_empty() {
+        return Err(UsageError::new("no destination").hint(USAGE));
+    }
+    if password_stdin && operands.iter().any(|operand| operand == "-") {
+        let message = "standard input cannot be a source and the password: SOURCE - and \
+                       --password-stdin exclude each other";
+        return Err(UsageError::new(message));
+    }
+    let text = last
+        .to_str()
+        .ok_or_else(|| UsageError::new(format!("destination {last:?} is not UTF-8")))?;
+    let sources = sources(operands)?;
+    let destination = Destination::parse(text, &|path| path.exists()).map_err(|error| {
+        let error = UsageError::reference(&error);
+        let hint = error.hint.clone();
+        error.hint(hint.unwrap_or_else(|| "hoist help destinations".to_owned()))
+    })?;
+    Ok((sources, destination))
+}
+
+fn compression(args: &Args) -> Result<Compression, UsageError> {
+    match (args.compression, args.compression_level) {
+        (Some(Codec::None), Some(_)) => Err(UsageError::new(
+            "--compression none and --compression-level contradict each other",
+        )
+        .hint("leave one of them out")),
+        (Some(Codec::None), None) => Ok(Compression::None),
+        (Some(Codec::Gzip) | None, level) => Ok(Compression::Gzip {
+            level: level.unwrap_or(COMPRESSION_LEVEL),
+        }),
+    }
+}
+
+fn credentials(
+    username: Option<String>,
+    from_stdin: bool,
+    stdin: &mut dyn Read,
+) -> Result<Option<Credentials>, UsageError> {
+    match (username, from_stdin) {
+        (None, false) => Ok(None),
+        (Some(username), true) => {
+            let password = password(stdin)?;
+            Ok(Some(Credentials { username, password }))
+        }
+        (Some(username), false) => Err(UsageError::new(format!(
+            "no password for --username {username:?}: a password is never an argument"
+        ))
+        .hint("--password-stdin, and the password on standard input")),
+        (None, true) => Err(UsageError::new("--password-stdin needs a user")
+            .hint("--username NAME --password-stdin")),
+    }
+}
+
+/// All of standard input, without one line end at its end.
+fn password(stdin: &mut dyn Read) -> Result<String, UsageError> {
+    let mut bytes = Vec::new();
+    let read = stdin.take(LONGEST_PASSWORD + 1).read_to_end(&mut bytes);
+    read.map_err(|error| {
+        UsageError::new(format!("reading the password from standard input: {error}"))
+    })?;
+    if bytes.len() as u64 > LONGEST_PASSWORD {
+        let message = "standard input is longer than 64 KiB: that is no password";
+        return Err(UsageError::new(message));
+    }
+    let password = String::from_utf8(bytes)
+        .map_err(|_| UsageError::new("the password on standard input is not UTF-8"))?;
+    let line = password
+        .strip_suffix("\r\n")
+        .or_else(|| password.strip_suffix('\n'));
+    let password = line.unwrap_or(&password);
+    if password.is_empty() {
+        return Err(UsageError::new(
+            "--password-stdin: there is no password on standard input",
+        ));
+    }
+    Ok(password.to_owned())
+}
+
+/// A live display needs a terminal that understands it, and has no use beside a log.
+fn display(args: &Args, around: &Surroundings) -> Display {
+    let dumb = around
+        .env
+        .get(OsStr::new("TERM"))
+        .is_some_and(|term| term == "dumb");
+    let wanted = match args.progress {
+        Progress::Auto if around.stderr_is_terminal && !dumb => Progress::Bar,
+        Progress::Auto => Progress::Plain,
+        other => other,
+    };
+    match (wanted, args.verbose) {
+        _ if args.quiet => Display::Nothing,
+        (Progress::None, _) => Display::Lines(Detail::Warnings),
+        (Progress::Bar, 0) => Display::Bar {
+            width: columns(around).unwrap_or(COLUMNS),
+        },
+        (_, 0) => Display::Lines(Detail::Images),
+        (_, _) => Display::Lines(Detail::Blobs),
+    }
+}
+
+fn columns(around: &Surroundings) -> Option<usize> {
+    let text = around.env.get(OsStr::new("COLUMNS"))?;
+    let columns: u16 = text.to_str()?.parse().ok()?;
+    (columns >= 20).then_some(columns.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(env: &[(&str, &str)], terminal: bool) -> Surroundings {
+        let env = env.iter().map(|(key, value)| (key.into(), value.into()));
+        Surroundings {
+            env: env.collect(),
+            stdin: Box::new(std::io::empty()),
+            stderr_is_terminal: terminal,
+            signals: Box::new(|| Ok(std::sync::mpsc::channel().1)),
+        }
+    }
+
+    fn typed(line: &str) -> Args {
+        let words = line.split_whitespace().map(OsString::from);
+        let (args, error) = crate::cli::args::parse(words.collect());
+        assert_eq!(error, None, "{line}");
+        args
+    }
+
+    #[test]
+    fn a_password_is_read_whole_and_loses_one_line_end() {
+        let longest = "x".repeat(64 << 10);
+        let too_long = format!("{longest}\n");
+        for (input, expected) in [
+            ("secret", Some("secret")),
+            ("secret\n", Some("secret")),
+            ("secret\r\n", Some("secret")),
+            ("secret\r", Some("secret\r")),
+            ("secret\n\n", Some("secret\n")),
+            (" spaces ", Some(" spaces ")),
+            (&longest, Some(longest.as_str())),
+            (&too_long, None),
+            ("", None),
+            ("\n", None),
+        ] {
+            let read = password(&mut input.as_bytes());
+            assert_eq!(read.ok().as_deref(), expected, "{input:.20}");
+        }
+        assert!(password(&mut &[0xff, 0xfe][..]).is_err());
+    }
+
+    #[test]
+    fn the_display_suits_the_terminal() {
+        let bar = Display::Bar { width: 80 };
+        let lines = Display::Lines(Detail::Images);
+        for (line, env, terminal, expected) in [
+            ("push", &[][..], true, bar),
+            ("push", &[], false, lines),
+            (
+                "push",
+                &[("COLUMNS", "132")],
+                true,
+                Display::Bar { width: 132 },
+            ),
+            ("push", &[("COLUMNS", "banana")], true, bar),
+            ("push", &[("COLUMNS", "0")], true, bar),
+            ("push", &[("TERM", "dumb")], true, lines),
+            ("push --progress bar", &[], false, bar),
+            ("push --progress plain", &[], true, lines),
+            (
+                "push --progress none",
+                &[],
+                true,
+                Display::Lines(Detail::Warnings),
+            ),
+            ("push -v", &[], true, Display::Lines(Detail::Blobs)),
+            (
+                "push -v --progress bar",
+                &[],
+                true,
+                Display::Lines(Detail::Blobs),
+            ),
+            ("push -q --progress bar", &[], true, Display::Nothing),
+        ] {
+            let shown = display(&typed(line), &around(env, terminal));
+            assert_eq!(shown, expected, "{line} {env:?}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! SIGINT and SIGTERM, as something a command can wait for.
+
+use std::io;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    Terminate,
+}
+
+/// How long a second signal leaves a command to put the terminal in order.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
+
+/// Takes the process's signals from their defaults, for the rest of its life.
+///
+/// From the second signal on the process ends here if it does not end elsewhere: whatever a command is
+/// stuck in, it can be got rid of.
+pub(crate) fn of_this_process() -> io::Result<Receiver<Signal>> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (sender, receiver) = channel();
+    let listen = move || {
+        for (number, raw) in signals.forever().enumerate() {
+            let (signal, code) = match raw {
+                SIGTERM => (Signal::Terminate, 143),
+                _ => (Signal::Interrupt, 130),
+            };
+            // Nobody waits any more: the command is about to end.
+            _ = sender.send(signal);
+            if number > 0 {
+                std::thread::sleep(LAST_MOMENT);
+                std::process::exit(code);
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)?;
+    Ok(receiver)
+}

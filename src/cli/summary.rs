@@ -1,0 +1,236 @@
+//! What is said to people at the end of a push: errors in their one shape, then the figures.
+
+use std::time::Duration;
+
+use crate::observe::console::Console;
+use crate::observe::text::{bytes, count, duration, rate, safe};
+use crate::push::report::{ErrorReport, ImageReport, ImageStatus, Outcome, Report};
+
+/// `error: MESSAGE`, and what to try on a line of its own.
+pub(crate) fn error(console: &Console, message: &str, hint: Option<&str>) {
+    let mut text = format!("error: {}", safe(message));
+    if let Some(hint) = hint {
+        text.push_str(&format!("\ntry: {}", safe(hint)));
+    }
+    console.line(&text);
+}
+
+/// Everything that went wrong, the images' own troubles first.
+pub(crate) fn errors(console: &Console, report: &Report) {
+    for image in &report.images {
+        for (message, hint) in image_errors(image) {
+            error(console, &message, hint);
+        }
+    }
+    for ErrorReport { message, hint, .. } in &report.errors {
+        error(console, message, hint.as_deref());
+    }
+}
+
+/// The sentences about one image: its own error, and those of targets that say something else.
+fn image_errors(image: &ImageReport) -> Vec<(String, Option<&str>)> {
+    let own = image.error.as_ref();
+    let others = image.targets.iter().filter_map(|target| {
+        let error = target.error.as_ref().filter(|error| Some(*error) != own)?;
+        Some((&target.name, error))
+    });
+    let sentences = own.map(|error| (subject(image), error)).into_iter();
+    let sentences = sentences.chain(others).map(|(of, error)| {
+        // Where the file is the subject it need not be named again.
+        let repeated = format!("{of}: ");
+        let why = &error.message;
+        let why = why.strip_prefix(&repeated).unwrap_or(why);
+        (format!("push of {of} failed: {why}"), error.hint.as_deref())
+    });
+    sentences.collect()
+}
+
+/// What an image's own error is about: the target that failed by it, else its name, else its file.
+fn subject(image: &ImageReport) -> &String {
+    let failed_by_it = image
+        .targets
+        .iter()
+        .find(|target| target.status == ImageStatus::Failed && target.error == image.error);
+    let target = failed_by_it.or(image.targets.first());
+    let name = target.map(|target| &target.name).or(image.names.first());
+    name.unwrap_or(&image.source)
+}
+
+/// Images, bytes, time.
+pub(crate) fn summary(console: &Console, report: &Report) {
+    if matches!(report.outcome, Outcome::Usage | Outcome::Nothing) {
+        return;
+    }
+    if report.outcome == Outcome::Interrupted {
+        console.line("interrupted");
+    }
+    let (images, sent, time) = (images(report), sent(report), time(report));
+    console.line(&format!("{images}\n{sent}\n{time}"));
+}
+
+/// "12 images found, 9 pushed, 2 already there, 1 failed, success rate 91.6 %"
+fn images(report: &Report) -> String {
+    let with = |status| {
+        let images = report.images.iter();
+        images.filter(|image| image.status == status).count()
+    };
+    let found = report.images.len();
+    let (pushed, present) = (with(ImageStatus::Pushed), with(ImageStatus::Present));
+    let (failed, skipped) = (with(ImageStatus::Failed), with(ImageStatus::Skipped));
+    let all = count(found, "image");
+    let mut text =
+        format!("{all} found, {pushed} pushed, {present} already there, {failed} failed");
+    if skipped > 0 {
+        text.push_str(&format!(", {skipped} not tried"));
+    }
+    if found > 0 {
+        text.push_str(&format!(
+            ", success rate {}",
+            share(pushed + present, found)
+        ));
+    }
+    text
+}
+
+/// "1.2 GiB sent, 200.0 MiB mounted, 85.3 MiB/s"
+fn sent(report: &Report) -> String {
+    let size = &report.bytes;
+    let mut text = format!("{} sent", bytes(size.uploaded));
+    for (amount, what) in [
+        (size.mounted, "mounted"),
+        (size.present, "already there"),
+        (size.resumed, "kept from cut uploads"),
+    ] {
+        if amount > 0 {
+            text.push_str(&format!(", {} {what}", bytes(amount)));
+        }
+    }
+    let seconds = Duration::from_millis(report.duration_ms).as_secs_f64();
+    if size.uploaded > 0 && seconds > 0.0 {
+        text.push_str(&format!(", {}", rate(size.uploaded as f64 / seconds)));
+    }
+    text
+}
+
+/// "14.2 s, 120 requests, 3 retries, 2.0 s waited"
+fn time(report: &Report) -> String {
+    let requests = usize::try_from(report.requests).unwrap_or(usize::MAX);
+    let mut text = format!(
+        "{}, {}, {}",
+        duration(Duration::from_millis(report.duration_ms)),
+        count(requests, "request"),
+        match report.retries {
+            1 => "1 retry".to_owned(),
+            retries => format!("{retries} retries"),
+        }
+    );
+    if report.waited_ms > 0 {
+        let waited = duration(Duration::from_millis(report.waited_ms));
+        text.push_str(&format!(", {waited} waited"));
+    }
+    text
+}
+
+/// "91.6 %": rounded down, so that 100 means all.
+fn share(part: usize, whole: usize) -> String {
+    let per_mille = part * 1000 / whole;
+    match per_mille % 10 {
+        0 => format!("{} %", per_mille / 10),
+        tenths => format!("{}.{tenths} %", per_mille / 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::report::{FailureKind, Side, TargetReport};
+
+    fn trouble(message: &str) -> ErrorReport {
+        ErrorReport {
+            kind: FailureKind::Refused,
+            side: Side::Registry,
+            message: message.to_owned(),
+            hint: Some("--chunk-size 16MiB".to_owned()),
+        }
+    }
+
+    fn image(targets: Vec<TargetReport>, error: Option<ErrorReport>) -> ImageReport {
+        ImageReport {
+            source: "images/a.tar".to_owned(),
+            names: vec!["docker.io/library/app:1".to_owned()],
+            targets,
+            digest: None,
+            media_type: None,
+            status: ImageStatus::Failed,
+            error,
+            blobs: Vec::new(),
+        }
+    }
+
+    fn target(name: &str, error: Option<ErrorReport>) -> TargetReport {
+        let status = match error {
+            Some(_) => ImageStatus::Failed,
+            None => ImageStatus::Pushed,
+        };
+        TargetReport {
+            name: name.to_owned(),
+            status,
+            error,
+        }
+    }
+
+    fn messages(image: &ImageReport) -> Vec<String> {
+        image_errors(image)
+            .into_iter()
+            .map(|(message, _)| message)
+            .collect()
+    }
+
+    #[test]
+    fn one_trouble_is_told_once_and_names_the_target_it_is_about() {
+        let refused = trouble("upload of sha256:12ab: registry answered 413");
+        let two = image(
+            vec![
+                target("r/app:0", None),
+                target("r/app:1", Some(refused.clone())),
+                target("r/app:2", Some(refused.clone())),
+                target("r/app:3", Some(trouble("tag is immutable"))),
+            ],
+            Some(refused),
+        );
+        assert_eq!(
+            messages(&two),
+            [
+                "push of r/app:1 failed: upload of sha256:12ab: registry answered 413",
+                "push of r/app:3 failed: tag is immutable",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_no_target_goes_by_its_name_or_file() {
+        let broken = trouble("images/a.tar: blob sha256:12ab is missing");
+        let mut unplaced = image(Vec::new(), Some(broken));
+        assert_eq!(
+            messages(&unplaced),
+            ["push of docker.io/library/app:1 failed: images/a.tar: blob sha256:12ab is missing"]
+        );
+        unplaced.names.clear();
+        assert_eq!(
+            messages(&unplaced),
+            ["push of images/a.tar failed: blob sha256:12ab is missing"]
+        );
+    }
+
+    #[test]
+    fn only_all_is_a_hundred_per_cent() {
+        for (part, whole, expected) in [
+            (3, 3, "100 %"),
+            (999_999, 1_000_000, "99.9 %"),
+            (1, 2, "50 %"),
+            (0, 3, "0 %"),
+        ] {
+            assert_eq!(share(part, whole), expected);
+        }
+    }
+}
