@@ -93,7 +93,8 @@ impl Channel {
                 outcome => return outcome,
             }
             if tls.wants_write() {
-                tls.write_tls(&mut &*self.stream)?;
+                // Where nothing can be sent any more, something may still be there to be read.
+                let _ = tls.write_tls(&mut &*self.stream);
             }
             tls.read_tls(&mut &*self.stream)?;
             process(tls)?;

@@ -4,6 +4,7 @@
 
 mod cli;
 mod compress;
+mod net;
 mod serve;
 mod sources;
 mod static_binary;

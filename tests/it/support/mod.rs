@@ -5,4 +5,7 @@ pub(crate) mod archives;
 pub(crate) mod command;
 pub(crate) mod http;
 pub(crate) mod members;
+pub(crate) mod proxy;
 pub(crate) mod registry;
+pub(crate) mod scripted;
+pub(crate) mod tls;
