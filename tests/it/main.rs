@@ -9,4 +9,5 @@ mod serve;
 mod sources;
 mod static_binary;
 mod support;
+mod tidy;
 mod without;
