@@ -9,7 +9,7 @@ use crate::cli::args::{Args, Output};
 use crate::cli::usage::UsageError;
 use crate::cli::{Exit, Streams, logging, results, settle, summary};
 use crate::image::discover::{self, Broken, Options};
-use crate::image::filter::Filter;
+use crate::image::filter::{Filter, Selection};
 use crate::image::manifest::Body;
 use crate::image::source::{Content, Image};
 use crate::observe::console::Console;
@@ -126,8 +126,8 @@ impl Listing {
             let path = image.source.path().to_path_buf();
             let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
             match filter.apply(image) {
-                Ok(Some(image)) => self.images.push(Row::of(&image)),
-                Ok(None) => {}
+                Ok(Selection::Taken(image)) => self.images.push(Row::of(&image)),
+                Ok(Selection::LeftOut(why)) => log::info!("{} left out: {why}", path.display()),
                 Err(error) => self.broken.push(BrokenRow {
                     source: path.display().to_string(),
                     names,

@@ -1,1 +1,288 @@
-//! archive
+//! Archives in plain tar, docker-save and OCI, read where they lie: indexed once, then by position.
+//!
+//! An archive can be both: see [`crate::image::merge`].
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::image::digest::Digest;
+use crate::image::docker::{self, Members};
+use crate::image::error::{ErrorKind, ImageError};
+use crate::image::found::{Broken, Found};
+use crate::image::magic;
+use crate::image::merge::Merge;
+use crate::image::oci::{self, Blobs, Listing, MAX_LIST};
+use crate::image::source::{Place, Source, Stored};
+use crate::image::tar_index::TarIndex;
+
+/// The images of an archive.
+///
+/// # Errors
+/// `NotAnImage` for a file that is none, `Unsupported` for a compressed one.
+pub(crate) fn read(path: &Path) -> Result<Found, ImageError> {
+    let unreadable = |error: io::Error| ImageError::unreadable(path, &error);
+    let refused = |kind, message: &str| Err(ImageError::new(kind, path, message));
+    let file = Arc::new(File::open(path).map_err(unreadable)?);
+    let metadata = file.metadata().map_err(unreadable)?;
+    let length = metadata.len();
+    if length == 0 {
+        return refused(ErrorKind::NotAnImage, "is empty");
+    }
+    let mut head = [0; 8];
+    let head_length = file.read_at(&mut head, 0).map_err(unreadable)?;
+    if let Some(name) = magic::compression(&head[..head_length]) {
+        let message = format!(
+            "is compressed with {name}, and compressed archives are not read: decompress it first"
+        );
+        return refused(ErrorKind::Unsupported, &message);
+    }
+    let Some(index) = TarIndex::read(&file, length).map_err(unreadable)? else {
+        return refused(ErrorKind::NotAnImage, "is no archive");
+    };
+    let archive = Archive {
+        source: Arc::new(ArchiveFile::new(path, &file, &metadata)),
+        index,
+    };
+    archive.images()
+}
+
+/// An archive as a source of bytes. The file is open while somebody reads it, and not otherwise: a
+/// folder may hold more archives than a process may have files open.
+struct ArchiveFile {
+    path: PathBuf,
+    stamp: Stamp,
+    open: Mutex<Weak<File>>,
+}
+
+/// What tells that a file is still the one that was indexed.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+impl ArchiveFile {
+    fn new(path: &Path, file: &Arc<File>, metadata: &Metadata) -> Self {
+        Self {
+            path: path.into(),
+            stamp: Stamp::of(metadata),
+            open: Mutex::new(Arc::downgrade(file)),
+        }
+    }
+
+    fn file(&self) -> io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.upgrade() {
+            return Ok(file);
+        }
+        let file = File::open(&self.path)?;
+        if Stamp::of(&file.metadata()?) != self.stamp {
+            return Err(io::Error::other(
+                "the file was changed since it was looked into",
+            ));
+        }
+        let file = Arc::new(file);
+        *open = Arc::downgrade(&file);
+        Ok(file)
+    }
+}
+
+impl Source for ArchiveFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn open(&self, place: &Place, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let Place::Extent { offset: start } = place else {
+            return Err(io::Error::other("an archive has no files of their own"));
+        };
+        Ok(Box::new(Positioned {
+            file: self.file()?,
+            position: start.saturating_add(offset),
+        }))
+    }
+}
+
+/// Reads a shared file without moving its one cursor.
+struct Positioned {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl Read for Positioned {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buf, self.position)?;
+        self.position += n as u64;
+        Ok(n)
+    }
+}
+
+/// An archive that is being looked into.
+pub(crate) struct Archive {
+    source: Arc<dyn Source>,
+    index: TarIndex,
+}
+
+impl Members for Archive {
+    fn member(&self, name: &str) -> Result<Stored, String> {
+        let extent = self.index.find(name)?;
+        let place = Place::Extent {
+            offset: extent.offset,
+        };
+        Ok(Stored::new(Arc::clone(&self.source), place, extent.size))
+    }
+}
+
+impl Blobs for Archive {
+    fn find(&self, digest: &Digest) -> Result<Stored, String> {
+        let (algorithm, encoded) = (digest.algorithm_name(), digest.encoded());
+        self.member(&format!("blobs/{algorithm}/{encoded}"))
+    }
+}
+
+impl Archive {
+    fn images(&self) -> Result<Found, ImageError> {
+        let docker = self.list("manifest.json");
+        let docker =
+            docker.filter(|list| list.as_ref().map_or(true, |bytes| docker::is_list(bytes)));
+        let is_layout = self.index.has("oci-layout") || self.index.has("index.json");
+        let oci = is_layout.then(|| self.list("index.json"));
+        let oci = oci.map(|list| list.unwrap_or_else(|| Err("index.json is missing".into())));
+        let mut found = match (docker, oci) {
+            (None, None) => self.without_list()?,
+            (None, Some(oci)) => self.oci_images(oci),
+            (Some(docker), oci) => self.docker_images(docker, oci),
+        };
+        if self.index.outside() > 0 {
+            let count = self.index.outside();
+            found.warnings.push(self.warning(format!(
+                "{count} members with names that lead out of the archive are passed over"
+            )));
+        }
+        self.tell_damage(&mut found);
+        Ok(found)
+    }
+
+    /// A member that lists images, if there is one.
+    fn list(&self, name: &str) -> Option<Result<Vec<u8>, String>> {
+        self.index.has(name).then(|| {
+            self.member(name)
+                .and_then(|stored| stored.read(MAX_LIST))
+                .map_err(|why| format!("{name} {why}"))
+        })
+    }
+
+    fn without_list(&self) -> Result<Found, ImageError> {
+        let parts_of_images = self.index.looks_like_images();
+        match self.index.damage() {
+            // `manifest.json` tends to come last, so it is what a cut takes away.
+            Some(_) if parts_of_images => {
+                Ok(self.broken("has neither manifest.json nor index.json"))
+            }
+            Some(damage) => Err(self.not_an_image(format!("is a damaged tar file: {damage}"))),
+            None => Err(self.not_an_image("is a tar file without manifest.json or index.json")),
+        }
+    }
+
+    fn oci_images(&self, list: Result<Vec<u8>, String>) -> Found {
+        let listing = list.and_then(|bytes| self.listing(&bytes));
+        listing.map_or_else(
+            |why| self.broken(why),
+            |listing| {
+                let mut found = Found::default();
+                found.warnings.extend(self.warnings(listing.warnings));
+                for root in listing.roots {
+                    root.settle(&self.source, &mut found);
+                }
+                found
+            },
+        )
+    }
+
+    fn docker_images(
+        &self,
+        docker: Result<Vec<u8>, String>,
+        oci: Option<Result<Vec<u8>, String>>,
+    ) -> Found {
+        let items = match docker.and_then(|bytes| docker::parse(&bytes)) {
+            Ok(items) => items,
+            Err(why) => return self.broken(why),
+        };
+        let mut found = Found::default();
+        let listing = oci.map(|list| list.and_then(|bytes| self.listing(&bytes)));
+        let listing = listing.unwrap_or_else(|| Ok(Listing::default()));
+        let listing = listing.unwrap_or_else(|why| Listing {
+            warnings: vec![format!("{why}; manifest.json is used")],
+            roots: Vec::new(),
+        });
+        found.warnings.extend(self.warnings(listing.warnings));
+        let mut merge = Merge::new(self, listing.roots);
+        for item in items {
+            merge.add_item(item);
+        }
+        found.add(merge.finish());
+        found
+    }
+
+    fn listing(&self, bytes: &[u8]) -> Result<Listing, String> {
+        oci::read_index(bytes, self).map_err(|why| format!("index.json {why}"))
+    }
+
+    /// Damage is why something is missing; where nothing is, it is worth a warning.
+    fn tell_damage(&self, found: &mut Found) {
+        let Some(damage) = self.index.damage() else {
+            return;
+        };
+        let message = format!("the archive is damaged: {damage}");
+        for broken in &mut found.broken {
+            let problem = ImageError::broken(self.source.path(), message.clone());
+            broken.problems.push(problem);
+        }
+        if found.broken.is_empty() {
+            found.warnings.push(self.warning(message));
+        }
+    }
+
+    fn broken(&self, problem: impl Into<String>) -> Found {
+        Found {
+            broken: vec![self.broken_image(Vec::new(), vec![problem.into()])],
+            ..Found::default()
+        }
+    }
+
+    pub(crate) fn broken_image(&self, names: Vec<String>, problems: Vec<String>) -> Broken {
+        Broken::new(self.source.path(), names, problems)
+    }
+
+    pub(crate) fn source(&self) -> &Arc<dyn Source> {
+        &self.source
+    }
+
+    fn not_an_image(&self, message: impl Into<String>) -> ImageError {
+        ImageError::new(ErrorKind::NotAnImage, self.source.path(), message)
+    }
+
+    pub(crate) fn warning(&self, message: String) -> ImageError {
+        ImageError::broken(self.source.path(), message)
+    }
+
+    fn warnings(&self, messages: Vec<String>) -> impl Iterator<Item = ImageError> {
+        messages.into_iter().map(|message| self.warning(message))
+    }
+}

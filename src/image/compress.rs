@@ -22,9 +22,12 @@
 //!
 //! # Memory
 //!
-//! Each stream may hold one block of its own, so that it moves on however long others are stalled; all further
-//! blocks need one of the [`Compressor`]'s permits, one per thread and two more. A block costs 1 MiB while
-//! it waits, 2 MiB while it is compressed, its compressed size until it is consumed.
+//! A block needs one of the [`Compressor`]'s permits until it is consumed, and there is one per thread and three
+//! more. A stream that has no block at all goes without, so that it moves on however long others are
+//! stalled: in use are at most as many blocks as there are permits and streams together. From being
+//! read until it is compressed a block also needs a turn, of which there are as many; turns wait for
+//! threads only, so streams may wait for turns. Thus few blocks are plain, and the many that may wait for
+//! slow consumers are small.
 
 mod block;
 mod stream;
@@ -52,8 +55,10 @@ pub struct Compressor {
 #[derive(Debug)]
 struct Shared {
     pool: Arc<Workers>,
-    /// For blocks beyond the one that each stream may always hold.
+    /// To hold a block until it is consumed.
     permits: Semaphore,
+    /// To read a block and have it compressed.
+    turns: Semaphore,
     plain: Buffers,
     packed: Buffers,
 }
@@ -62,10 +67,12 @@ impl Compressor {
     /// `pool` should have one thread per CPU, and nothing but compression should run there: what its jobs
     /// wait for must never be a transfer.
     pub fn new(pool: Arc<Workers>) -> Self {
-        let ahead = pool.count() + 2;
+        // One block that a stream is being read from, one on each thread, two that wait for one.
+        let ahead = pool.count() + 3;
         Self {
             shared: Arc::new(Shared {
                 permits: Semaphore::new(ahead),
+                turns: Semaphore::new(ahead),
                 plain: Buffers::new(block::PLAIN_CAPACITY, ahead),
                 packed: Buffers::new(block::PACKED_CAPACITY, ahead),
                 pool,

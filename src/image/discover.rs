@@ -1,28 +1,17 @@
 //! From the paths a user typed to images: recognises by content, walks folders, reports the rest.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::fs::{self, DirEntry, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
-use crate::image::error::ImageError;
-use crate::image::source::Image;
+pub use crate::image::found::{Broken, Found};
 
-/// What one SOURCE turned out to hold.
-#[derive(Default)]
-pub struct Found {
-    pub images: Vec<Image>,
-    /// Images that were found and cannot be pushed; each is a failed image.
-    pub broken: Vec<Broken>,
-    /// What was passed over in a walk and might surprise: a sentence each, with the path.
-    pub warnings: Vec<ImageError>,
-}
+use crate::image::error::{ErrorKind, ImageError};
+use crate::image::{archive, layout};
 
-/// An image that is recognisably one and unusable.
-pub struct Broken {
-    pub path: PathBuf,
-    /// As far as they could be read.
-    pub names: Vec<String>,
-    /// All that is wrong with it, never empty.
-    pub problems: Vec<ImageError>,
-}
+/// Where `hoist serve` keeps uploads that are not finished: never images.
+const UNFINISHED: &str = "_uploads";
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -30,11 +19,141 @@ pub struct Options {
     pub follow_links: bool,
 }
 
-/// Finds the images in `path`.
+/// Finds the images in `path`: an archive, a layout, or a folder of these, which is searched in the
+/// order of names.
 ///
 /// # Errors
-/// When `path` itself cannot be read or is of a form that is refused. A readable path without any
-/// image is `Ok` with nothing in it.
-pub fn discover(_path: &Path, _options: Options) -> Result<Found, ImageError> {
-    unimplemented!()
+/// When `path` itself cannot be read, is a file of a form that is refused, or a file that holds no
+/// image. A readable folder without any image is `Ok` with nothing in it.
+pub fn discover(path: &Path, options: Options) -> Result<Found, ImageError> {
+    let metadata = fs::metadata(path).map_err(|error| ImageError::unreadable(path, &error))?;
+    if metadata.is_file() {
+        return archive::read(path);
+    }
+    if !metadata.is_dir() {
+        let message = "is neither a file nor a folder";
+        return Err(ImageError::new(ErrorKind::NotAnImage, path, message));
+    }
+    if layout::is_layout(path) {
+        return layout::read(path, options.follow_links);
+    }
+    // Only the folder that was typed must be readable; what is below it may warn.
+    fs::read_dir(path).map_err(|error| ImageError::unreadable(path, &error))?;
+    let mut walk = Walk {
+        options,
+        found: Found::default(),
+        seen: HashSet::new(),
+        links: 0,
+    };
+    walk.run(path, &metadata);
+    Ok(walk.finish(path))
+}
+
+struct Walk {
+    options: Options,
+    found: Found,
+    /// Device and inode of each folder, so that links lead nowhere twice.
+    seen: HashSet<(u64, u64)>,
+    /// Symbolic links that were not followed.
+    links: usize,
+}
+
+impl Walk {
+    fn run(&mut self, top: &Path, metadata: &Metadata) {
+        self.seen.insert((metadata.dev(), metadata.ino()));
+        let mut waiting = self.entries(top);
+        // A stack instead of recursion: folders may be nested deeper than a thread's stack bears.
+        while let Some(entry) = waiting.pop() {
+            waiting.extend(self.visit(&entry));
+        }
+    }
+
+    /// The entries of a folder, last name first.
+    fn entries(&mut self, dir: &Path) -> Vec<DirEntry> {
+        let mut entries = Vec::new();
+        match fs::read_dir(dir) {
+            Ok(read) => {
+                for entry in read {
+                    match entry {
+                        Ok(entry) => entries.push(entry),
+                        Err(error) => self.warn(ImageError::unreadable(dir, &error)),
+                    }
+                }
+            }
+            Err(error) => self.warn(ImageError::unreadable(dir, &error)),
+        }
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
+        entries
+    }
+
+    /// Takes what an entry holds; gives the entries of a folder that is to be searched.
+    fn visit(&mut self, entry: &DirEntry) -> Vec<DirEntry> {
+        let path = entry.path();
+        match self.metadata(entry, &path) {
+            Ok(Some(metadata)) if metadata.is_dir() => self.folder(&path, &metadata),
+            Ok(Some(metadata)) if metadata.is_file() => {
+                self.file(&path);
+                Vec::new()
+            }
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                self.warn(ImageError::unreadable(&path, &error));
+                Vec::new()
+            }
+        }
+    }
+
+    /// `None` for a link that is not followed.
+    fn metadata(&mut self, entry: &DirEntry, path: &Path) -> std::io::Result<Option<Metadata>> {
+        let metadata = entry.metadata()?;
+        if !metadata.is_symlink() {
+            return Ok(Some(metadata));
+        }
+        if !self.options.follow_links {
+            self.links += 1;
+            return Ok(None);
+        }
+        fs::metadata(path).map(Some)
+    }
+
+    fn folder(&mut self, path: &Path, metadata: &Metadata) -> Vec<DirEntry> {
+        let fresh = self.seen.insert((metadata.dev(), metadata.ino()));
+        if !fresh || path.file_name().is_some_and(|name| name == UNFINISHED) {
+            return Vec::new();
+        }
+        if !layout::is_layout(path) {
+            return self.entries(path);
+        }
+        let read = layout::read(path, self.options.follow_links);
+        self.take(read);
+        Vec::new()
+    }
+
+    fn file(&mut self, path: &Path) {
+        let read = archive::read(path);
+        self.take(read);
+    }
+
+    fn take(&mut self, read: Result<Found, ImageError>) {
+        match read {
+            Ok(found) => self.found.add(found),
+            // Any folder holds files that are no images.
+            Err(error) if error.kind() == ErrorKind::NotAnImage => {}
+            Err(error) => self.warn(error),
+        }
+    }
+
+    fn warn(&mut self, warning: ImageError) {
+        self.found.warnings.push(warning);
+    }
+
+    fn finish(mut self, top: &Path) -> Found {
+        if self.links > 0 {
+            let count = self.links;
+            let message =
+                format!("{count} symbolic links were passed over (--follow-links follows them)");
+            self.warn(ImageError::new(ErrorKind::NotAnImage, top, message));
+        }
+        self.found
+    }
 }

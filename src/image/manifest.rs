@@ -191,8 +191,13 @@ impl Manifest {
     /// Whether this is a container image or a list of them, as opposed to an artifact.
     pub fn is_image(&self) -> bool {
         match &self.body {
-            Body::Image { config, .. } => config.media_type.is_image_config(),
-            Body::Index { .. } => self.artifact_type.is_none(),
+            Body::Image { config, .. } => {
+                config.media_type.is_image_config()
+                    && self.artifact_type().is_none_or(|kind| {
+                        kind.is_empty() || MediaType::from(kind).is_image_config()
+                    })
+            }
+            Body::Index { .. } => self.artifact_type().is_none_or(str::is_empty),
         }
     }
 }
@@ -210,7 +215,9 @@ fn checked_digest(bytes: &[u8], named: Option<&Digest>) -> Result<Digest, Manife
     if named.matches(bytes) {
         return Ok(named.clone());
     }
-    Err(ManifestError(format!("does not have the digest {named}")))
+    Err(ManifestError(
+        "has other content than its digest says".into(),
+    ))
 }
 
 fn agreed_media_type(

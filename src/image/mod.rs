@@ -5,14 +5,21 @@
 
 pub mod archive;
 pub mod compress;
+mod config;
 pub mod digest;
 pub mod discover;
+mod docker;
 pub mod error;
 pub mod filter;
+mod found;
 pub mod layout;
+mod magic;
 pub mod manifest;
 pub mod media;
+mod merge;
 pub mod name;
+mod oci;
 pub mod platform;
 pub mod reference;
 pub mod source;
+mod tar_index;

@@ -3,6 +3,7 @@
 mod assign;
 mod destination;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -88,6 +89,24 @@ impl fmt::Display for FoundName {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// `names`, each once: a tag that stands alone goes with the first repository among them, if there
+/// is one, and a repository without a tag is left out where it has one by another name.
+pub(crate) fn resolve(names: &[FoundName]) -> Vec<FoundName> {
+    let first = names.iter().find_map(|name| name.repository.as_ref());
+    let whole = |name: &FoundName| FoundName {
+        repository: name.repository.as_ref().or(first).cloned(),
+        tag: name.tag.clone(),
+    };
+    let mut resolved: Vec<FoundName> = names.iter().map(whole).collect();
+    let tagged = resolved.iter().filter(|name| name.tag.is_some());
+    let tagged: HashSet<_> = tagged.map(|name| name.repository.clone()).collect();
+    let mut seen = HashSet::new();
+    resolved.retain(|name| {
+        (name.tag.is_some() || !tagged.contains(&name.repository)) && seen.insert(name.clone())
+    });
+    resolved
 }
 
 /// Names that stores give to what has none: empty, a bare digest, Docker's dangling images.
@@ -190,6 +209,34 @@ mod tests {
         let name = FoundName::from_reference(&text).unwrap();
         assert_eq!(name.to_string(), "docker.io/library/nginx");
         assert_eq!(name.tag, None);
+    }
+
+    #[test]
+    fn names_are_whole_and_each_there_once() {
+        let name = |text: &&str| match text.strip_prefix(':') {
+            Some(_) => FoundName::from_annotations(None, text.strip_prefix(':'))
+                .unwrap()
+                .unwrap(),
+            None => FoundName::from_reference(text).unwrap(),
+        };
+        for (names, expected) in [
+            (&[][..], &[][..]),
+            (&[":1", ":1"], &["1"]),
+            (&[":1", "a.io/b"], &["a.io/b:1"]),
+            (
+                &["a.io/b:1", ":2", "a.io/c"],
+                &["a.io/b:1", "a.io/b:2", "a.io/c"],
+            ),
+            (&["a.io/b:1", "a.io/b", "a.io/b:1"], &["a.io/b:1"]),
+            (
+                &["nginx", "docker.io/library/nginx"],
+                &["docker.io/library/nginx"],
+            ),
+        ] {
+            let names: Vec<FoundName> = names.iter().map(name).collect();
+            let found: Vec<String> = resolve(&names).iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]

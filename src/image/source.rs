@@ -53,6 +53,20 @@ impl Stored {
         &self.place
     }
 
+    /// All the bytes, which must not be more than `limit`.
+    pub(crate) fn read(&self, limit: u64) -> Result<Vec<u8>, String> {
+        if self.size > limit {
+            let (size, limit) = (self.size, limit >> 20);
+            return Err(format!("has {size} bytes, more than {limit} MiB"));
+        }
+        let read = || {
+            let mut bytes = Vec::with_capacity(usize::try_from(self.size).unwrap_or_default());
+            self.open(0)?.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|error: io::Error| format!("cannot be read: {error}"))
+    }
+
     /// Whether both mean the same bytes of the same file.
     pub fn same_bytes(&self, other: &Self) -> bool {
         self.place == other.place && self.source.path() == other.source.path()

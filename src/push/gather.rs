@@ -2,6 +2,7 @@
 
 use crate::image::discover::{self, Broken};
 use crate::image::error::{ErrorKind, ImageError};
+use crate::image::filter::Selection;
 use crate::image::name::{self, Assigned, FoundName, Named, Target};
 use crate::image::source::Image;
 use crate::observe::event::Event;
@@ -92,8 +93,8 @@ impl Operation {
             let path = image.source.path().to_path_buf();
             let names = image.names.iter().map(ToString::to_string).collect();
             match self.filter.apply(image) {
-                Ok(Some(image)) => chosen.images.push(image),
-                Ok(None) => {}
+                Ok(Selection::Taken(image)) => chosen.images.push(image),
+                Ok(Selection::LeftOut(why)) => log::info!("{} left out: {why}", path.display()),
                 Err(error) => {
                     let broken = Broken {
                         path,

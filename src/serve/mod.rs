@@ -2,10 +2,21 @@
 //!
 //! It imports only the image model, so that it stays a second reading of the specification.
 
+mod api;
+mod connections;
+mod http;
+mod store;
+
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use connections::Connections;
+use http::connection::Service;
+use store::Store;
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -14,6 +25,8 @@ pub struct Options {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
     pub limits: Limits,
+    /// Whether data is forced to the disk before it is confirmed, so that it survives a power cut.
+    pub durable: bool,
 }
 
 /// What one client can make the registry hold or wait for.
@@ -50,6 +63,7 @@ impl Options {
             dir: dir.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 5000)),
             limits: Limits::default(),
+            durable: true,
         }
     }
 }
@@ -60,21 +74,71 @@ pub struct Access {
     pub method: String,
     /// Path and query.
     pub target: String,
+    /// 499 when the client went away inside its body, so that nobody was left to answer.
     pub status: u16,
     /// Bytes of request body read.
     pub received: u64,
 }
 
 /// A running registry; dropping it stops it.
-pub struct Server {}
+pub struct Server {
+    address: SocketAddr,
+    connections: Arc<Connections>,
+    acceptor: Option<JoinHandle<()>>,
+}
 
 impl Server {
-    /// `log` is called after each answer, from the connection's thread.
-    pub fn start(_options: Options, _log: Box<dyn Fn(&Access) + Send + Sync>) -> io::Result<Self> {
-        unimplemented!()
+    /// Listens, and answers on threads of its own from then on.
+    ///
+    /// `log` is called from the connection's thread just before each answer is sent, so that whoever
+    /// has the answer finds it logged.
+    pub fn start(options: Options, log: Box<dyn Fn(&Access) + Send + Sync>) -> io::Result<Self> {
+        let age = options.limits.upload_age;
+        let store = Store::open(&options.dir, options.durable, age)?;
+        let listener = TcpListener::bind(options.listen)?;
+        let address = listener.local_addr()?;
+        let connections = Connections::new(options.limits.connections);
+        let service = Arc::new(Service {
+            handler: Box::new(move |head, body| api::handle(&store, head, body)),
+            log,
+            limits: options.limits,
+        });
+        let acceptor = thread::Builder::new().name("accept".into()).spawn({
+            let connections = Arc::clone(&connections);
+            move || connections.accept(&listener, &service)
+        })?;
+        Ok(Self {
+            address,
+            connections,
+            acceptor: Some(acceptor),
+        })
     }
 
+    /// Where it listens, with the port it was given.
     pub fn address(&self) -> SocketAddr {
-        unimplemented!()
+        self.address
+    }
+
+    /// Ends it: no further request is answered, and those under way are cut. What was received of
+    /// uploads stays.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(acceptor) = self.acceptor.take() else {
+            return;
+        };
+        self.connections.stop();
+        if connections::wake(self.address) {
+            // A panic there has been reported, and ended it as well.
+            let _ = acceptor.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::mem;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Weak};
 
@@ -34,8 +33,6 @@ pub(super) struct GzipStream {
     level: u32,
     /// Given to the pool and not yet taken back, in order.
     ahead: VecDeque<Receiver<io::Result<Packed>>>,
-    /// Whether the block that every stream may have without a permit is out.
-    own_block_is_out: bool,
     /// What is being read from, and how much of it was.
     chunk: Chunk,
     taken: usize,
@@ -58,13 +55,13 @@ enum Chunk {
 struct Packed {
     bytes: Buffer,
     crc: Crc,
-    room: Room,
+    _permit: Option<Permit>,
 }
 
-/// By what right a block takes up memory; given back when the block is consumed.
-enum Room {
-    Own,
-    Shared { _permit: Permit },
+struct Room {
+    turn: Permit,
+    /// None for the one block that every stream may have without.
+    permit: Option<Permit>,
 }
 
 impl GzipStream {
@@ -81,7 +78,6 @@ impl GzipStream {
             compressor: input.compressor,
             level: input.level,
             ahead: VecDeque::new(),
-            own_block_is_out: false,
             chunk: Chunk::Header,
             taken: 0,
             crc: Crc::new(),
@@ -115,12 +111,8 @@ impl GzipStream {
     }
 
     fn next_chunk(&mut self) -> io::Result<Chunk> {
-        // The finished block goes first: its room may be the only one there is.
-        if let Chunk::Block(done) = mem::replace(&mut self.chunk, Chunk::Header)
-            && matches!(done.room, Room::Own)
-        {
-            self.own_block_is_out = false;
-        }
+        // The finished block goes first: the next ones can have its permit and its buffer.
+        self.chunk = Chunk::Header;
         self.feed()?;
         let Some(block) = self.ahead.pop_front() else {
             let mut trailer = [0; 8];
@@ -137,20 +129,30 @@ impl GzipStream {
 
     /// Gives blocks to the pool as long as there are any, and room for them.
     pub(super) fn feed(&mut self) -> io::Result<()> {
-        while !self.reader.is_done() {
-            let room = if self.own_block_is_out {
-                let Some(permit) = self.compressor.shared.permits.try_acquire() else {
-                    break;
-                };
-                Room::Shared { _permit: permit }
-            } else {
-                self.own_block_is_out = true;
-                Room::Own
-            };
+        while let Some(room) = self.room() {
             let plain = self.reader.next(self.compressor.shared.plain.take())?;
             self.submit(plain, room);
         }
         Ok(())
+    }
+
+    /// Room for the next block, if there is one and it can be had now. Waits when the stream has nothing else
+    /// to give, and then only for other blocks to be compressed.
+    fn room(&self) -> Option<Room> {
+        if self.reader.is_done() {
+            return None;
+        }
+        let shared = &self.compressor.shared;
+        if self.ahead.is_empty() {
+            return Some(Room {
+                turn: shared.turns.acquire(),
+                permit: shared.permits.try_acquire(),
+            });
+        }
+        Some(Room {
+            permit: Some(shared.permits.try_acquire()?),
+            turn: shared.turns.try_acquire()?,
+        })
     }
 
     fn submit(&mut self, plain: Plain, room: Room) {
@@ -160,15 +162,20 @@ impl GzipStream {
         let (alive, level) = (Arc::downgrade(&self.alive), self.level);
         self.ahead.push_back(packed);
         self.compressor.shared.pool.submit(Box::new(move || {
+            let Room { turn, permit } = room;
             if Weak::strong_count(&alive) == 0 {
                 return;
             }
             let mut bytes = buffers.take();
             let (dictionary, fresh) = plain.bytes.split_at(plain.dictionary);
             let result = block::pack(dictionary, fresh, (level, plain.end), &mut bytes);
-            drop(plain);
+            drop((plain, turn));
             // Nobody listens when the stream was dropped meanwhile.
-            let _ = answer.send(result.map(|crc| Packed { bytes, crc, room }));
+            let _ = answer.send(result.map(|crc| Packed {
+                bytes,
+                crc,
+                _permit: permit,
+            }));
         }));
     }
 }

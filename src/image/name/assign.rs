@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::image::digest::Digest;
 use crate::image::name::destination::Destination;
-use crate::image::name::{FoundName, repository_of_path};
+use crate::image::name::{FoundName, repository_of_path, resolve};
 use crate::image::reference::{Host, ReferenceError, Repository, Tag};
 
 /// What naming needs to know of one image.
@@ -146,35 +146,36 @@ fn below_prefix(
 }
 
 /// The repositories that an image's names mean below a prefix, in the order of the names.
-///
-/// A tag without a repository belongs to each repository that the image has.
 fn places(image: &Named<'_>, prefix: &Prefix<'_>) -> Result<Vec<Place>, String> {
     let mut places: Vec<Place> = Vec::new();
-    for name in image.names {
-        let Some((host, repository)) = &name.repository else {
-            continue;
+    let mut known: HashMap<Repository, usize> = HashMap::new();
+    for name in resolve(image.names) {
+        let found = match &name.repository {
+            Some((host, repository)) => repository.familiar(host),
+            None => own_repository(image.path)?,
         };
-        let found = join(&repository.familiar(host), prefix)
+        let found = join(&found, prefix)
             .map_err(|error| format!("{name} cannot go there: {}", error.message()))?;
-        let tag = name.tag.clone();
-        match places.iter_mut().find(|(known, _)| *known == found) {
-            Some((_, tags)) => tags.extend(tag),
-            None => places.push((found, tag.into_iter().collect())),
-        }
+        let index = *known.entry(found).or_insert_with_key(|repository| {
+            places.push((repository.clone(), Vec::new()));
+            places.len() - 1
+        });
+        places[index].1.extend(name.tag);
     }
     if places.is_empty() {
-        let own = repository_of_path(image.path).ok_or_else(|| {
-            format!("neither the image nor {} gives it a name: name its repository, as in host/repository", image.path.display())
-        })?;
-        let found = join(&own, prefix).map_err(|error| error.message().to_owned())?;
-        places.push((found, Vec::new()));
-    }
-    let loose = image.names.iter().filter(|name| name.repository.is_none());
-    let loose: Vec<Tag> = loose.filter_map(|name| name.tag.clone()).collect();
-    for (_, tags) in &mut places {
-        tags.extend_from_slice(&loose);
+        let found = join(&own_repository(image.path)?, prefix);
+        places.push((found.map_err(|error| error.to_string())?, Vec::new()));
     }
     Ok(places)
+}
+
+fn own_repository(path: &Path) -> Result<Repository, String> {
+    repository_of_path(path).ok_or_else(|| {
+        format!(
+            "neither the image nor {} gives it a name: name its repository, as in host/repository",
+            path.display()
+        )
+    })
 }
 
 fn join(repository: &Repository, prefix: &Prefix<'_>) -> Result<Repository, ReferenceError> {

@@ -322,6 +322,7 @@ fn run(
 fn serve_here(data: &Path, listen: SocketAddr, log: &Arc<Log>) -> (Running, SocketAddr) {
     let options = serve::Options {
         listen,
+        durable: false,
         ..serve::Options::new(data)
     };
     let log = Arc::clone(log);

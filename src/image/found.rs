@@ -1,0 +1,45 @@
+//! What looking into a source brings to light.
+
+use std::path::{Path, PathBuf};
+
+use crate::image::error::ImageError;
+use crate::image::source::Image;
+
+/// What one SOURCE turned out to hold.
+#[derive(Default)]
+pub struct Found {
+    pub images: Vec<Image>,
+    /// Images that were found and cannot be pushed; each is a failed image.
+    pub broken: Vec<Broken>,
+    /// What was passed over and might surprise: a sentence each, with the path.
+    pub warnings: Vec<ImageError>,
+}
+
+/// An image that is recognisably one and unusable.
+#[derive(Debug)]
+pub struct Broken {
+    pub path: PathBuf,
+    /// As far as they could be read, and as they are written there.
+    pub names: Vec<String>,
+    /// All that is wrong with it, never empty.
+    pub problems: Vec<ImageError>,
+}
+
+impl Found {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.images.extend(other.images);
+        self.broken.extend(other.broken);
+        self.warnings.extend(other.warnings);
+    }
+}
+
+impl Broken {
+    pub(crate) fn new(path: &Path, names: Vec<String>, problems: Vec<String>) -> Self {
+        let problem = |message| ImageError::broken(path, message);
+        Self {
+            path: path.into(),
+            names,
+            problems: problems.into_iter().map(problem).collect(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The two lists of one archive brought together: `manifest.json` and `index.json`.
+//!
+//! `docker save` writes both since version 25. A manifest that is there with compressed layers is the
+//! image as a registry had it, and is pushed as that. One over plain layers (what graph drivers give) is
+//! only a description; then the image is made from `manifest.json`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::image::archive::Archive;
+use crate::image::digest::Digest;
+use crate::image::docker::Item;
+use crate::image::found::Found;
+use crate::image::manifest::Body;
+use crate::image::name::FoundName;
+use crate::image::oci::Root;
+use crate::image::source::{Content, Image, Node, Tree};
+
+/// Brings the two lists of one archive together: each image once, with the names of both.
+pub(crate) struct Merge<'a> {
+    archive: &'a Archive,
+    roots: Vec<Root>,
+    /// Which roots an item of `manifest.json` stands for as well.
+    taken: Vec<bool>,
+    known: HashMap<Digest, usize>,
+    /// Names that images with content have.
+    pushable: Vec<String>,
+    found: Found,
+}
+
+impl<'a> Merge<'a> {
+    pub(crate) fn new(archive: &'a Archive, roots: Vec<Root>) -> Self {
+        Self {
+            archive,
+            taken: vec![false; roots.len()],
+            roots,
+            known: HashMap::new(),
+            pushable: Vec::new(),
+            found: Found::default(),
+        }
+    }
+
+    pub(crate) fn add_item(&mut self, item: Result<Item, String>) {
+        match item {
+            Ok(item) => self.item(&item),
+            Err(why) => {
+                let broken = self.archive.broken_image(Vec::new(), vec![why]);
+                self.found.broken.push(broken);
+            }
+        }
+    }
+
+    fn item(&mut self, item: &Item) {
+        let labels = item.names().to_vec();
+        match self.content(item) {
+            Ok((content, root)) => {
+                let names = self.names(item, root);
+                self.pushable.extend(labels);
+                self.add(content, names);
+            }
+            Err(problems) => {
+                let broken = self.archive.broken_image(labels, problems);
+                self.found.broken.push(broken);
+            }
+        }
+    }
+
+    /// The content of an item, and the root it stands for.
+    fn content(&mut self, item: &Item) -> Result<(Content, Option<usize>), Vec<String>> {
+        let config = item
+            .read_config(self.archive)
+            .map_err(|problem| vec![problem])?;
+        let at = self.root_with(&config.digest, item);
+        if let Some(at) = at {
+            self.taken[at] = true;
+            if let Some(tree) = original(&self.roots[at], &config.digest) {
+                return Ok((Content::Found(tree), Some(at)));
+            }
+        }
+        let parts = item.parts(config, self.archive)?;
+        Ok((Content::Made(parts), at))
+    }
+
+    /// The root that has a manifest of this config, rather one with a name of the item.
+    fn root_with(&self, config: &Digest, item: &Item) -> Option<usize> {
+        let has = |root: &Root| root.nodes.iter().any(|node| has_config(node, config));
+        let named = |root: &Root| root.labels.iter().any(|label| item.names().contains(label));
+        let position = |is: &dyn Fn(&Root) -> bool| self.roots.iter().position(is);
+        position(&|root| named(root) && has(root)).or_else(|| position(&has))
+    }
+
+    fn names(&mut self, item: &Item, root: Option<usize>) -> Vec<FoundName> {
+        let mut names = Vec::new();
+        for text in item.names() {
+            match FoundName::from_reference(text) {
+                Ok(name) => names.push(name),
+                Err(error) => self.found.warnings.push(
+                    self.archive
+                        .warning(format!("a name in manifest.json is passed over: {error}")),
+                ),
+            }
+        }
+        if let Some(root) = root {
+            // A tag alone says less than what is there already, and would be one more name.
+            let alone = names.is_empty();
+            let more = self.roots[root].names.iter();
+            names.extend(more.filter(|n| alone || n.repository.is_some()).cloned());
+        }
+        names
+    }
+
+    fn add(&mut self, content: Content, names: Vec<FoundName>) {
+        let image = Image {
+            source: Arc::clone(self.archive.source()),
+            names: Vec::new(),
+            content,
+        };
+        let next = self.found.images.len();
+        let at = *self.known.entry(image.identity().clone()).or_insert(next);
+        if at == next {
+            self.found.images.push(image);
+        }
+        let known = &mut self.found.images[at].names;
+        for name in names {
+            if !known.contains(&name) {
+                known.push(name);
+            }
+        }
+    }
+
+    /// What only `index.json` lists: images of their own, unless they are broken descriptions of
+    /// what `manifest.json` gave already (github.com/moby/moby/issues/47065, 47210).
+    pub(crate) fn finish(mut self) -> Found {
+        let roots = std::mem::take(&mut self.roots);
+        for (root, taken) in roots.into_iter().zip(std::mem::take(&mut self.taken)) {
+            if taken {
+                continue;
+            }
+            if root.problems.is_empty() {
+                self.add(Content::Found(Tree { nodes: root.nodes }), root.names);
+                continue;
+            }
+            let covered = |label| self.pushable.contains(label);
+            if !self.found.images.is_empty() && root.labels.iter().all(covered) {
+                let problems = root.problems.join("; ");
+                let message = format!("index.json is passed over for manifest.json: {problems}");
+                self.found.warnings.push(self.archive.warning(message));
+            } else {
+                root.settle(self.archive.source(), &mut self.found);
+            }
+        }
+        self.found
+    }
+}
+
+fn has_config(node: &Node, digest: &Digest) -> bool {
+    matches!(node.manifest.body(), Body::Image { config, .. } if config.digest == *digest)
+}
+
+/// The manifest of that config as a registry had it, with the whole index around it when that is whole;
+/// `None` when its layers are plain.
+fn original(root: &Root, config: &Digest) -> Option<Tree> {
+    let node = root.nodes.iter().find(|node| has_config(node, config))?;
+    let images = root.nodes.iter().filter(|other| is_real(other)).count();
+    let whole = root.problems.is_empty();
+    if has_plain_layers(node) && !(whole && images > 1) {
+        return None;
+    }
+    let nodes = if whole {
+        root.nodes.clone()
+    } else {
+        vec![node.clone()]
+    };
+    Some(Tree { nodes })
+}
+
+fn is_real(node: &Node) -> bool {
+    let attestation = node.platform.as_ref().is_some_and(|p| p.is_unknown());
+    matches!(node.manifest.body(), Body::Image { .. }) && !attestation
+}
+
+fn has_plain_layers(node: &Node) -> bool {
+    match node.manifest.body() {
+        Body::Image { layers, .. } => layers.iter().any(|layer| layer.media_type.is_plain_layer()),
+        Body::Index { .. } => false,
+    }
+}

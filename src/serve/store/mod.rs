@@ -1,0 +1,140 @@
+//! The folder: one OCI layout per repository, and the unfinished uploads beside them.
+//!
+//! ```text
+//! DIR/a/b/_/oci-layout, index.json, blobs/sha256/…   the layout of a/b; `_` is no legal component
+//! DIR/a/b/_/manifests/sha256/HEX                     empty: the blob of that digest is a manifest
+//! DIR/a/b/_/referrers/sha256/HEX/sha256-HEX          empty: the second has the first as subject
+//! DIR/_uploads/a/b/_/ID                              the bytes of an upload session
+//! ```
+//!
+//! Nothing is kept in memory that the folder does not say, but for hash states. A file appears
+//! under its name only when it is whole: it is written elsewhere and renamed. With `durable` its
+//! data is forced to the disk before that, so that what was answered with 201 also survives a power
+//! cut; the death of the process harms nothing either way.
+
+mod index;
+pub(super) mod layout;
+pub(super) mod sessions;
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::image::digest::Digest;
+use crate::image::reference::Repository;
+
+use layout::Layout;
+use sessions::Sessions;
+
+pub(super) struct Store {
+    dir: PathBuf,
+    durable: bool,
+    /// Every repository that was asked for, with the lock that guards its index.
+    layouts: Mutex<BTreeMap<Repository, Arc<Mutex<()>>>>,
+    pub(super) sessions: Sessions,
+}
+
+/// The component that no repository can have.
+const LAYOUT: &str = "_";
+const UPLOADS: &str = "_uploads";
+
+impl Store {
+    pub(super) fn open(dir: &Path, durable: bool, upload_age: Duration) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let mut layouts = BTreeMap::new();
+        find_layouts(dir, "", &mut |repository| {
+            layouts.insert(repository, Arc::default());
+        })?;
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            durable,
+            layouts: Mutex::new(layouts),
+            sessions: Sessions::open(dir.join(UPLOADS), upload_age, durable),
+        })
+    }
+
+    /// The layout of a repository, be it there or not.
+    pub(super) fn layout(&self, repository: &Repository) -> Layout {
+        let known = self.layouts().get(repository).cloned();
+        // Only what exists is remembered: asking for names must not fill memory.
+        let lock = known.unwrap_or_default();
+        self.layout_with(repository, lock)
+    }
+
+    /// The layout of a repository, made when it is not there.
+    pub(super) fn make_layout(&self, repository: &Repository) -> io::Result<Layout> {
+        let lock = Arc::clone(self.layouts().entry(repository.clone()).or_default());
+        let layout = self.layout_with(repository, lock);
+        layout.make()?;
+        Ok(layout)
+    }
+
+    /// The repositories that are there, in order.
+    pub(super) fn repositories(&self) -> Vec<Repository> {
+        let known: Vec<_> = self.layouts().keys().cloned().collect();
+        let mut there = known;
+        there.retain(|repository| self.layout(repository).exists());
+        there
+    }
+
+    /// Any repository's layout that holds this blob.
+    pub(super) fn holder_of(&self, digest: &Digest) -> Option<Layout> {
+        let known: Vec<_> = self.layouts().keys().cloned().collect();
+        let mut layouts = known.iter().map(|repository| self.layout(repository));
+        layouts.find(|layout| layout.has_blob(digest))
+    }
+
+    fn layout_with(&self, repository: &Repository, lock: Arc<Mutex<()>>) -> Layout {
+        let dir = self.dir.join(repository.as_str()).join(LAYOUT);
+        Layout::new(repository.clone(), dir, lock, self.durable)
+    }
+
+    fn layouts(&self) -> MutexGuard<'_, BTreeMap<Repository, Arc<Mutex<()>>>> {
+        self.layouts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Walks the folders that can be components of names. Links are not followed.
+fn find_layouts(dir: &Path, name: &str, found: &mut dyn FnMut(Repository)) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let component = entry.file_name();
+        let Some(component) = component.to_str().filter(|_| is_folder(&entry)) else {
+            continue;
+        };
+        if component == LAYOUT {
+            if let Ok(repository) = Repository::parse(name) {
+                layout::remove_leftovers(&entry.path());
+                found(repository);
+            }
+            continue;
+        }
+        let longer = match name {
+            "" => component.to_string(),
+            _ => format!("{name}/{component}"),
+        };
+        if Repository::parse(&longer).is_ok() {
+            find_layouts(&entry.path(), &longer, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_folder(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+/// A new name nobody can guess: 32 hex digits. The keys come from the system's source of randomness.
+fn token() -> String {
+    let half = |salt: u64| {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u64(salt);
+        hasher.finish()
+    };
+    format!("{:016x}{:016x}", half(0), half(1))
+}
