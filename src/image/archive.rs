@@ -15,7 +15,7 @@ use crate::image::found::{Broken, Found};
 use crate::image::magic;
 use crate::image::merge::Merge;
 use crate::image::oci::{self, Blobs, Listing, MAX_LIST};
-use crate::image::source::{Place, Source, Stored};
+use crate::image::source::{Node, Place, Source, Stored};
 use crate::image::tar_index::TarIndex;
 
 /// The images of an archive.
@@ -207,7 +207,13 @@ impl Archive {
             |listing| {
                 let mut found = Found::default();
                 found.warnings.extend(self.warnings(listing.warnings));
-                for root in listing.roots {
+                for mut root in listing.roots {
+                    let plain = root.nodes.iter().any(Node::has_plain_layers);
+                    if plain && self.index.damage().is_some() {
+                        // With it, the image would be another one: see `merge`.
+                        let problem = "has plain layers, and manifest.json may be what is cut off";
+                        root.problems.push(problem.into());
+                    }
                     root.settle(&self.source, &mut found);
                 }
                 found

@@ -163,7 +163,7 @@ fn original(root: &Root, config: &Digest) -> Option<Tree> {
     let node = root.nodes.iter().find(|node| has_config(node, config))?;
     let images = root.nodes.iter().filter(|other| is_real(other)).count();
     let whole = root.problems.is_empty();
-    if has_plain_layers(node) && !(whole && images > 1) {
+    if node.has_plain_layers() && !(whole && images > 1) {
         return None;
     }
     let nodes = if whole {
@@ -177,11 +177,4 @@ fn original(root: &Root, config: &Digest) -> Option<Tree> {
 fn is_real(node: &Node) -> bool {
     let attestation = node.platform.as_ref().is_some_and(|p| p.is_unknown());
     matches!(node.manifest.body(), Body::Image { .. }) && !attestation
-}
-
-fn has_plain_layers(node: &Node) -> bool {
-    match node.manifest.body() {
-        Body::Image { layers, .. } => layers.iter().any(|layer| layer.media_type.is_plain_layer()),
-        Body::Index { .. } => false,
-    }
 }

@@ -67,6 +67,9 @@ struct Entry {
 
 /// Reads `index.json`. The error ends a sentence that begins with the file's name.
 pub(crate) fn read_index(bytes: &[u8], blobs: &dyn Blobs) -> Result<Listing, String> {
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err("is a list instead of an object".into());
+    }
     let index: Index<'_> =
         serde_json::from_slice(bytes).map_err(|e| format!("cannot be read: {}", json_error(&e)))?;
     let mut listing = Listing::default();

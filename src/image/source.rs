@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::image::digest::Digest;
-use crate::image::manifest::{Descriptor, Manifest};
+use crate::image::manifest::{self, Descriptor, Manifest};
 use crate::image::name::FoundName;
 use crate::image::platform::Platform;
 
@@ -199,6 +199,18 @@ pub enum LayerForm {
     Plain,
     Gzip,
     Zstd,
+}
+
+impl Node {
+    /// Whether pushing it as it is would push uncompressed layers.
+    pub(crate) fn has_plain_layers(&self) -> bool {
+        match self.manifest.body() {
+            manifest::Body::Image { layers, .. } => {
+                layers.iter().any(|layer| layer.media_type.is_plain_layer())
+            }
+            manifest::Body::Index { .. } => false,
+        }
+    }
 }
 
 impl Image {

@@ -173,12 +173,14 @@ fn resolve(target: &[u8], folder: &[u8]) -> Option<Vec<u8>> {
 fn is_part_of_image(name: &[u8]) -> bool {
     let is_id = |text: &[u8]| text.len() == 64 && text.iter().all(u8::is_ascii_hexdigit);
     let hex_before = |ending: &[u8]| name.strip_suffix(ending).is_some_and(is_id);
+    let folder = name.split(|&b| b == b'/').next().unwrap_or_default();
     matches!(
         name,
         b"manifest.json" | b"index.json" | b"oci-layout" | b"repositories"
     ) || name.starts_with(b"blobs/sha256/")
         || name.strip_prefix(b"sha256:").is_some_and(is_id)
-        || [b"/layer.tar".as_slice(), b".json", b".tar", b".tar.gz"]
+        || is_id(folder)
+        || [b".json".as_slice(), b".tar", b".tar.gz"]
             .into_iter()
             .any(hex_before)
 }
@@ -232,14 +234,14 @@ impl Scan<'_> {
                 continue;
             }
             let moved = self.skip_sparse_map(&header)?;
-            let fits = data + size <= self.length;
+            let end = end.saturating_add(moved);
+            let fits = end <= self.length;
             self.remember(&header, extent, fits);
-            self.position = end.saturating_add(moved);
+            self.position = end;
             if !fits {
                 return Err(Stop::Damage(format!(
-                    "it ends after {} bytes, in the middle of a member that reaches to byte {}",
-                    self.length,
-                    data + size
+                    "it ends after {} bytes, in the middle of a member that reaches to byte {end}",
+                    self.length
                 )));
             }
         }
@@ -249,7 +251,7 @@ impl Scan<'_> {
     /// The header at `position`; `None` at the end of the archive.
     fn next_header(&mut self) -> Result<Option<Header>, Stop> {
         if self.position >= self.length {
-            return Ok(None);
+            return Err(Stop::Damage("it ends without an end mark".into()));
         }
         let mut header = Header::new_old();
         self.read_block(self.position, header.as_mut_bytes())?;

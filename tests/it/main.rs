@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod archives;
+mod bad_layouts;
+mod bad_sources;
+mod bad_tar;
 mod cli;
 mod compress;
 mod net;

@@ -54,6 +54,11 @@ impl Members {
         self.0.append(&header, bytes).unwrap();
     }
 
+    /// A header as it is, with what follows it.
+    pub(crate) fn header(&mut self, header: &Header, blocks: &[u8]) {
+        self.0.append(header, blocks).unwrap();
+    }
+
     /// A PAX header with these records for the member that follows.
     pub(crate) fn pax(&mut self, records: &[(&str, &str)]) {
         let records = records.iter().map(|(key, value)| (*key, value.as_bytes()));

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod archives;
 pub(crate) mod command;
 pub(crate) mod http;
+pub(crate) mod images;
 pub(crate) mod members;
 pub(crate) mod proxy;
 pub(crate) mod registry;
