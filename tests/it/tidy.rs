@@ -88,6 +88,20 @@ fn files_have_names_that_say_something() {
     judge(named);
 }
 
+/// If this fails, the reading is wrong, and the other rules see less than they should.
+#[test]
+fn what_is_read_as_code_has_its_brackets_in_pairs() {
+    judge(|source| {
+        let count = |bracket| source.code.as_str().matches(bracket).count();
+        let pairs = [('{', '}'), ('(', ')'), ('[', ']')];
+        let odd = pairs
+            .into_iter()
+            .filter(|(open, close)| count(*open) != count(*close));
+        odd.map(|(open, _)| format!("{}: {open} without its pair", source.path))
+            .collect()
+    });
+}
+
 #[test]
 fn the_top_level_holds_what_it_should() {
     let entries = fs::read_dir(top()).unwrap();

@@ -135,7 +135,12 @@ fn one_word(word: &str) -> Result<Destination, ReferenceError> {
     if word.parse::<Ipv6Addr>().is_ok() {
         return Err(refused(word, "an IPv6 address needs brackets").with_hint(format!("[{word}]/")));
     }
-    Err(with_hub_hint(refused(word, "it names no registry"), word))
+    let error = with_hub_hint(refused(word, "it names no registry"), word);
+    let also = port.is_some_and(|_| Host::parse(word).is_ok());
+    Err(match error.hint().filter(|_| also).map(str::to_owned) {
+        Some(hint) => error.with_hint(format!("{hint}, or {word}/ where {name} is a registry")),
+        None => error,
+    })
 }
 
 fn below_host(text: &str, first: &str, rest: &str) -> Result<Destination, ReferenceError> {
@@ -253,7 +258,11 @@ mod tests {
             ("", "empty", "host/"),
             ("nginx", "no registry", "docker.io/library/nginx"),
             ("nginx:1.25", "no registry", "docker.io/library/nginx:1.25"),
-            ("nginx:1023", "no registry", "docker.io/library/nginx:1023"),
+            (
+                "nginx:1023",
+                "no registry",
+                "docker.io/library/nginx:1023, or nginx:1023/ where nginx is a registry",
+            ),
             ("Nginx", "no registry", "docker.io/library/nginx"),
             ("a b", "no registry", "host/repository"),
             ("::1", "brackets", "[::1]/"),
