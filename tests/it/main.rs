@@ -7,6 +7,8 @@ mod bad_layouts;
 mod bad_sources;
 mod bad_tar;
 mod cli;
+mod cli_list;
+mod cli_serve;
 mod compress;
 mod net;
 mod serve;

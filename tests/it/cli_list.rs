@@ -1,0 +1,196 @@
+//! `hoist list`: what it says of good, broken and missing images, and with which code.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::archives::{ImageSpec, Layout, docker_archive, layout};
+use crate::support::command::{Output, hoist};
+
+/// A layout with two images and an archive with one.
+fn images() -> TempDir {
+    let dir = tempdir().unwrap();
+    let specs = [
+        ImageSpec::new("registry.local/team/app:1").layer(1, 1000),
+        ImageSpec::new("registry.local/team/web:2")
+            .layer(1, 1000)
+            .layer(2, 2000)
+            .architecture("arm64"),
+    ];
+    layout(&dir.path().join("layout"), &specs);
+    let archived = ImageSpec::new("nginx:1.25").also("nginx:stable");
+    docker_archive(&dir.path().join("nginx.tar"), &[archived.layer(3, 500)]);
+    dir
+}
+
+/// A layout whose only image lacks a blob.
+fn broken(dir: &Path) {
+    layout(dir, &[ImageSpec::new("broken:1").layer(4, 1000)]);
+    let blobs = dir.join("blobs/sha256");
+    let files = fs::read_dir(blobs)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let largest = files.max_by_key(|path| fs::metadata(path).unwrap().len());
+    fs::remove_file(largest.unwrap()).unwrap();
+}
+
+fn list(args: &[&str], path: &Path) -> Output {
+    hoist(["list"].iter().chain(args)).arg(path).run()
+}
+
+#[test]
+fn a_pipe_gets_one_line_per_image() {
+    let dir = images();
+    let output = list(&[], dir.path()).expect_code(0);
+    assert!(output.stderr.is_empty(), "{output}");
+    let lines = output.stdout_lines();
+    let mut rows: Vec<Vec<&str>> = lines
+        .iter()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    rows.sort();
+    assert_eq!(rows.len(), 3, "{output}");
+    let [nginx, app, web] = [&rows[0], &rows[1], &rows[2]];
+    assert_eq!(
+        nginx[0],
+        "docker.io/library/nginx:1.25,docker.io/library/nginx:stable"
+    );
+    assert_eq!(app[..3], ["registry.local/team/app:1", "linux/amd64", "1"]);
+    assert_eq!(web[..3], ["registry.local/team/web:2", "linux/arm64", "2"]);
+    assert_eq!(nginx[4], "-", "its manifest is still to be made");
+    for row in [app, web] {
+        assert!(
+            row[4].starts_with("sha256:") && row[4].len() == 71,
+            "{output}"
+        );
+        assert!(row[5].ends_with("/layout"), "{output}");
+    }
+}
+
+#[test]
+fn a_document_has_the_same_and_more() {
+    let dir = images();
+    let output = list(&["-o", "json", "--include", "**nginx:*"], dir.path()).expect_code(0);
+    let document = output.json();
+    assert_eq!(document["version"], 1);
+    assert_eq!(document["outcome"], "ok");
+    assert_eq!(document["exit_code"], 0);
+    let images = document["images"].as_array().unwrap();
+    assert_eq!(images.len(), 1, "{output}");
+    let nginx = &images[0];
+    assert_eq!(nginx["names"][1], "docker.io/library/nginx:stable");
+    assert_eq!(nginx["platforms"], json!(["linux/amd64"]));
+    assert_eq!(nginx["digest"], json!(null));
+    assert!(nginx["config"].as_str().unwrap().starts_with("sha256:"));
+    assert!(nginx["size"].as_u64().unwrap() >= 500);
+    for list in ["broken", "errors", "warnings"] {
+        assert_eq!(document[list], json!([]), "{output}");
+    }
+}
+
+#[test]
+fn a_broken_image_is_an_error_and_the_others_are_listed() {
+    let dir = images();
+    broken(&dir.path().join("bad"));
+    let output = list(&[], dir.path()).expect_code(1);
+    let output = output.expect_stderr("error: broken:1 is broken: ");
+    assert_eq!(output.stdout_lines().len(), 3, "{output}");
+
+    let alone = list(&["-o", "json"], &dir.path().join("bad")).expect_code(1);
+    let document = alone.json();
+    assert_eq!(document["outcome"], "failed", "{alone}");
+    assert_eq!(
+        document["broken"][0]["problems"].as_array().unwrap().len(),
+        1
+    );
+}
+
+#[test]
+fn nothing_to_list_is_exit_3_and_says_why() {
+    let dir = images();
+    let empty = tempdir().unwrap();
+    for (args, path, said) in [
+        (&[][..], empty.path(), "holds no image"),
+        (&[], Path::new("/nonexistent"), "error: /nonexistent: "),
+        (
+            &["--include", "no/such"],
+            dir.path(),
+            "error: no image passes",
+        ),
+        (&["--min-size", "1G"], dir.path(), "error: no image passes"),
+    ] {
+        let output = list(args, path).expect_code(3).expect_stderr(said);
+        assert!(output.stdout.is_empty(), "{output}");
+        let args: Vec<&str> = args.iter().copied().chain(["-qo", "json"]).collect();
+        let document = list(&args, path).expect_code(3).expect_stderr(said);
+        assert_eq!(document.json()["outcome"], "nothing", "{document}");
+    }
+}
+
+#[test]
+fn a_source_that_gives_nothing_beside_others_is_exit_1() {
+    let dir = images();
+    let good = dir.path().join("nginx.tar");
+    let output = list(&["/nonexistent"], &good).expect_code(1);
+    assert_eq!(output.stdout_lines().len(), 1, "{output}");
+}
+
+#[test]
+fn names_cannot_drive_the_terminal() {
+    let dir = tempdir().unwrap();
+    let evil = dir.path().join("evil\u{1b}[2J\n");
+    let mut good = Layout::create(&evil);
+    let image = good.image(&ImageSpec::unnamed().layer(5, 100));
+    good.enter(image, None);
+    good.finish();
+    let output = list(&[], dir.path()).expect_code(0);
+    assert_eq!(output.stdout_lines().len(), 1, "{output}");
+    assert!(output.stdout.contains("evil\\u{1b}[2J\\n"), "{output}");
+}
+
+/// A reader that goes away is the reader's business.
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let dir = images();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hoist"));
+    let ran = command
+        .arg("list")
+        .arg(dir.path())
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(0));
+    assert!(
+        ran.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
+/// One that cannot take the results is not.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error() {
+    let dir = images();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hoist"));
+    let ran = command
+        .arg("list")
+        .arg(dir.path())
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(
+        said.starts_with("error: writing to standard output failed: "),
+        "{said}"
+    );
+}
