@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use rustls::{ClientConfig, ClientConnection};
 use rustls_pki_types::ServerName;
 use ureq::http::Uri;
-use ureq::unversioned::transport::{ConnectionDetails, Connector};
 
 use super::channel::Channel;
 use super::failure::{FailureKind, Fault, reason};
@@ -28,8 +27,8 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Enough for every name that is served sensibly.
 const MAX_ADDRESSES: usize = 8;
 
-/// How often a waiting caller looks at the switch.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often somebody who waits looks at the switch.
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// Where a connection leads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -225,13 +224,12 @@ fn aside<T: Send + 'static>(
         .spawn(move || {
             let _ = outcome.send(task());
         });
-    match spawned {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let message = format!("no thread to connect with: {}", reason(&error));
-            Err(Fault::new(FailureKind::Connect, message))
-        }
-    }
+    spawned.map(drop).map_err(|error| no_thread(&error))
+}
+
+pub(super) fn no_thread(error: &io::Error) -> Fault {
+    let message = format!("no thread to connect with: {}", reason(error));
+    Fault::new(FailureKind::Connect, message)
 }
 
 /// One sentence for all addresses, those that failed alike together.
@@ -252,26 +250,4 @@ fn unreachable(failures: &[(SocketAddr, io::Error)]) -> Fault {
         .map(|(why, addresses)| format!("{}: {why}", addresses.join(", ")))
         .collect();
     Fault::new(FailureKind::Connect, parts.join("; "))
-}
-
-/// The dialer as ureq wants it.
-pub(super) struct Line(pub(super) Arc<Dialer>);
-
-impl std::fmt::Debug for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Line")
-    }
-}
-
-impl Connector<()> for Line {
-    type Out = Wire;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        _chained: Option<()>,
-    ) -> Result<Option<Wire>, ureq::Error> {
-        let origin = Origin::of(details.uri)?;
-        Ok(Some(self.0.dial(&origin)?))
-    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Exchange {
     /// Nothing more is taken from the payload: an answer came, or the connection broke.
     stopped: Cell<bool>,
     body_sent: Cell<u64>,
+    /// Everything of the payload has been taken: an answer is no longer early.
+    taken: Cell<bool>,
     payload_error: RefCell<Option<io::Error>>,
 }
 
@@ -51,6 +53,7 @@ impl Exchange {
             reused: Cell::new(false),
             stopped: Cell::new(false),
             body_sent: Cell::new(0),
+            taken: Cell::new(false),
             payload_error: RefCell::new(None),
         }
     }
@@ -77,6 +80,10 @@ impl Exchange {
 
     pub(super) fn began(&self) -> bool {
         self.began.get()
+    }
+
+    pub(super) fn payload_taken(&self) -> bool {
+        self.taken.get()
     }
 
     pub(super) fn stop(&self) {
@@ -203,6 +210,8 @@ impl Read for Metered<'_> {
             }
         };
         self.left = self.left.map(|left| left - taken as u64);
+        let done = self.left.map_or(taken == 0, |left| left == 0);
+        self.exchange.taken.set(done);
         Ok(taken)
     }
 }

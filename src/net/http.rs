@@ -8,11 +8,12 @@ use std::time::Duration;
 use ureq::http::{HeaderName, HeaderValue, Method as Verb, Request as Message, Uri, header};
 use ureq::{Agent, Body, SendBody};
 
-use super::dial::{Dialer, Line, Origin};
+use super::dial::{Dialer, Origin};
 use super::exchange::{Exchange, Metered};
 use super::failure::{Failure, FailureKind, Fault};
 use super::request::{Method, Payload, Request, Response, Settings};
 use super::resolve::Later;
+use super::stash::{Line, Stash};
 use super::switch::Switch;
 use super::tls;
 use super::wire::{INPUT_BUFFER, OUTPUT_BUFFER};
@@ -23,7 +24,9 @@ const IDLE_AGE: Duration = Duration::from_secs(50);
 /// Sends requests; shared by all threads.
 pub struct Http {
     agent: Agent,
+    stash: Arc<Stash>,
     switch: Arc<Switch>,
+    connections: usize,
     stall_timeout: Duration,
 }
 
@@ -32,12 +35,12 @@ impl Http {
     /// A CA file that cannot be read or holds no certificate: a sentence naming it.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let switch = Arc::new(Switch::default());
-        let dialer = Arc::new(Dialer {
+        let stash = Arc::new(Stash::new(Dialer {
             tls: Arc::new(tls::client_config(&settings.ca_certs, settings.insecure)?),
             connect_timeout: settings.connect_timeout,
             stall_timeout: settings.stall_timeout,
             switch: Arc::clone(&switch),
-        });
+        }));
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -55,8 +58,10 @@ impl Http {
             .max_idle_age(IDLE_AGE)
             .build();
         Ok(Http {
-            agent: Agent::with_parts(config, Line(dialer), Later),
+            agent: Agent::with_parts(config, Line(Arc::clone(&stash)), Later),
+            stash,
             switch,
+            connections: settings.connections,
             stall_timeout: settings.stall_timeout,
         })
     }
@@ -74,6 +79,15 @@ impl Http {
             let fault = self.switch.check().err().unwrap_or(fault);
             exchange.into_failure(fault)
         })
+    }
+
+    /// Opens up to `count` connections to the origin of `url` in the background, for the requests
+    /// that follow; no more than [`Settings::connections`]. What goes wrong shows in those.
+    pub fn preconnect(&self, url: &str, count: usize) {
+        let uri = url.parse::<Uri>().ok();
+        if let Some(origin) = uri.and_then(|uri| Origin::of(&uri).ok()) {
+            self.stash.prepare(&origin, count.min(self.connections));
+        }
     }
 
     /// Aborts what is in flight, within moments; later requests fail with [`FailureKind::Shutdown`].

@@ -10,6 +10,7 @@ mod failure;
 mod http;
 mod request;
 mod resolve;
+mod stash;
 mod switch;
 mod tls;
 mod wire;

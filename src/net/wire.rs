@@ -52,7 +52,7 @@ impl Wire {
     }
 
     /// Sends from the output buffer; stops in the middle when an answer is there.
-    fn send(&mut self, amount: usize, stall: Duration) -> Result<(), Fault> {
+    fn send(&mut self, amount: usize, stall: Duration) -> Result<Sent, Fault> {
         let mut sent = 0;
         let mut moved = Instant::now();
         loop {
@@ -60,12 +60,12 @@ impl Wire {
             let step = self.channel.push(&mut rest);
             sent = amount - rest.len();
             match step {
-                Ok(true) => return Ok(()),
+                Ok(true) => return Ok(Sent::All),
                 Ok(false) => moved = Instant::now(),
                 Err(error) if is_pause(&error) => {
                     self.switch.check()?;
                     if self.look()? {
-                        return Ok(());
+                        return Ok(Sent::Answered);
                     }
                     if moved.elapsed() >= stall {
                         let message = format!("no byte was taken for {stall:?}");
@@ -97,8 +97,7 @@ impl Wire {
             Err(error) if is_pause(&error) => {}
             Err(error) => return Err(Fault::of_io(&error)),
         }
-        self.answered = is_final_answer(self.buffers.input());
-        Ok(self.answered)
+        Ok(holds_final_answer(self.buffers.input()))
     }
 
     /// Waits for bytes and puts them into the input buffer: how many.
@@ -137,28 +136,36 @@ impl Transport for Wire {
             self.aged = true;
             self.since_look = 0;
         }
-        if amount == 0 || self.broken.is_some() || self.answered {
+        if amount == 0 || self.broken.is_some() {
             return Ok(());
         }
         self.since_look += amount;
         let outcome = match self.send(amount, exchange.stall) {
-            Ok(()) if self.since_look >= LOOK_EVERY && !self.answered => self.look().map(drop),
+            Ok(Sent::All) if self.since_look >= LOOK_EVERY && !exchange.payload_taken() => {
+                self.look().map(|there| match there {
+                    true => Sent::Answered,
+                    false => Sent::All,
+                })
+            }
             outcome => outcome,
         };
-        if self.answered {
-            exchange.stop();
-            let message = "answered before the body was complete";
-            self.broken = Some(Fault::new(FailureKind::Closed, message));
-        }
-        match outcome {
-            Err(fault) => {
-                exchange.stop();
-                let closed = fault.kind == FailureKind::Closed;
-                self.broken = Some(fault.clone());
-                // An answer may be waiting.
-                if closed { Ok(()) } else { Err(fault.into()) }
+        let fault = match outcome {
+            Ok(Sent::All) => return Ok(()),
+            Ok(Sent::Answered) => {
+                self.answered = true;
+                Fault::new(
+                    FailureKind::Closed,
+                    "the server answered and then went away",
+                )
             }
-            Ok(()) => Ok(()),
+            Err(fault) => fault,
+        };
+        exchange.stop();
+        self.broken = Some(fault.clone());
+        match fault.kind {
+            // An answer may be there all the same.
+            FailureKind::Closed => Ok(()),
+            _ => Err(fault.into()),
         }
     }
 
@@ -202,32 +209,49 @@ pub(super) fn is_pause(error: &io::Error) -> bool {
     )
 }
 
-/// Whether bytes that came unasked begin an answer, rather than a `100 Continue` or the like.
-fn is_final_answer(input: &[u8]) -> bool {
+/// Whether bytes that came unasked hold the beginning of an answer that counts, rather than a
+/// `100 Continue` or the like.
+fn holds_final_answer(mut input: &[u8]) -> bool {
     const STATUS: usize = "HTTP/1.1 ".len();
-    match input.get(STATUS) {
-        Some(first) => !(input.starts_with(b"HTTP/1.") && *first == b'1'),
-        None => false,
+    while let Some(first) = input.get(STATUS) {
+        if !input.starts_with(b"HTTP/1.") || *first != b'1' {
+            return true;
+        }
+        let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return false;
+        };
+        input = &input[end + 4..];
     }
+    false
+}
+
+/// How a step of sending ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    All,
+    /// An answer is there; the rest of the body is not wanted.
+    Answered,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_final_answer;
+    use super::holds_final_answer;
 
     #[test]
     fn interim_answers_do_not_stop_a_body() {
-        let cases: [(&[u8], bool); 7] = [
+        let cases: [(&[u8], bool); 9] = [
             (b"", false),
             (b"HTTP/1.1", false),
             (b"HTTP/1.1 100 Continue\r\n\r\n", false),
             (b"HTTP/1.1 102 Processing\r\n\r\n", false),
+            (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 1", false),
+            (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 401 ", true),
             (b"HTTP/1.1 413 Too Large\r\n", true),
             (b"HTTP/1.0 200 OK\r\n", true),
             (b"<html>bad gateway", true),
         ];
         for (input, expected) in cases {
-            assert_eq!(is_final_answer(input), expected, "{input:?}");
+            assert_eq!(holds_final_answer(input), expected, "{input:?}");
         }
     }
 }

@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hoist::net::{Failure, FailureKind, Http, Method, Payload, Request, Response, Settings};
+use rustix::net::{AddressFamily, SocketType};
 use tempfile::TempDir;
 
 use crate::support::proxy::{Down, Fault, Proxy, Up};
@@ -202,6 +204,45 @@ fn every_address_of_a_name_is_tried() {
     });
     let response = get(&http(), &format!("http://localhost:{port}/")).unwrap();
     assert_eq!(response.status, 200);
+}
+
+#[test]
+fn connections_opened_ahead_are_used() {
+    let gate = Gate::new();
+    let server = Scripted::start([on("*", "/").then(held(&gate, answer(200)))]);
+    let url = server.url("/");
+    let http = http();
+    http.preconnect(&url, 3);
+    http.preconnect(&url, 4);
+    thread::scope(|scope| {
+        let asking = || get(&http, &url).unwrap();
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(asking)).collect();
+        gate.wait_for(4);
+        gate.open();
+        for one in all {
+            assert_eq!(one.join().unwrap().status, 200);
+        }
+    });
+    assert_eq!(server.connections(), 4);
+    get(&http, &url).unwrap();
+    assert_eq!(server.connections(), 4);
+}
+
+#[test]
+fn connections_opened_ahead_may_fail() {
+    let http = http();
+    let url = format!("http://{}/", nobody());
+    http.preconnect(&url, 4);
+    http.preconnect("no URL", 4);
+    let failure = assert_failure(get(&http, &url), FailureKind::Connect, "refused");
+    assert!(!failure.reused);
+    let server = Scripted::start([on("*", "/").then(answer(200))]);
+    http.preconnect(&server.url("/"), 1);
+    while server.connections() == 0 {
+        thread::yield_now();
+    }
+    server.hang_up();
+    assert_eq!(get(&http, &server.url("/")).unwrap().status, 200);
 }
 
 // No connection.
@@ -820,6 +861,41 @@ fn shutdown_ends_what_is_being_sent() {
     let url = server.url("/");
     assert_ends(|http| put(http, &url, BIG), || gate.wait_for(1));
     gate.open();
+}
+
+#[test]
+fn a_connect_that_hangs_ends_in_time_and_with_shutdown() {
+    let full = FullBacklog::new();
+    let url = format!("http://{}/", full.address);
+    assert_failure(
+        get(&impatient(), &url),
+        FailureKind::Connect,
+        "no answer in time",
+    );
+    assert_ends(|http| get(http, &url), || thread::sleep(STALL / 4));
+}
+
+/// A listener that accepts nobody and has no more room: whoever connects gets no answer.
+struct FullBacklog {
+    address: SocketAddr,
+    _held: (OwnedFd, Vec<TcpStream>),
+}
+
+impl FullBacklog {
+    fn new() -> Self {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        rustix::net::bind(&socket, &any).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        let bound = rustix::net::getsockname(&socket).unwrap();
+        let address = SocketAddr::try_from(bound).unwrap();
+        let connect = || TcpStream::connect_timeout(&address, STALL).ok();
+        let queued = std::iter::from_fn(connect).take(64).collect();
+        Self {
+            address,
+            _held: (socket, queued),
+        }
+    }
 }
 
 #[test]
