@@ -94,8 +94,10 @@ impl Server {
     /// has the answer finds it logged.
     pub fn start(options: Options, log: Box<dyn Fn(&Access) + Send + Sync>) -> io::Result<Self> {
         let age = options.limits.upload_age;
-        let store = Store::open(&options.dir, options.durable, age)?;
-        let listener = TcpListener::bind(options.listen)?;
+        let store = Store::open(&options.dir, options.durable, age)
+            .map_err(|error| named(&error, &options.dir.display()))?;
+        let listener =
+            TcpListener::bind(options.listen).map_err(|error| named(&error, &options.listen))?;
         let address = listener.local_addr()?;
         let connections = Connections::new(options.limits.connections);
         let service = Arc::new(Service {
@@ -141,4 +143,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The error with the name of what it is about.
+fn named(error: &io::Error, object: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(error.kind(), format!("{object}: {error}"))
 }

@@ -24,6 +24,7 @@ pub(super) fn get(
     let manifest = match reference {
         Reference::Tag(tag) => layout.tagged(tag)?,
         Reference::Digest(digest) => layout.manifest(digest)?,
+        Reference::Impossible(_) => None,
     };
     let manifest = manifest.ok_or_else(|| unknown(&layout, reference))?;
     Ok(Answer::new(200)
@@ -37,19 +38,16 @@ pub(super) fn put(
     repository: &Repository,
     reference: &Reference,
 ) -> Result<Answer, Fault> {
-    let bytes = read(request)?;
-    let named = match reference {
-        Reference::Tag(_) => None,
-        Reference::Digest(digest) => Some(digest),
+    let (tag, named) = match reference {
+        Reference::Tag(tag) => (Some(tag), None),
+        Reference::Digest(digest) => (None, Some(digest)),
+        Reference::Impossible(why) => return Err(Fault::new(Code::ManifestInvalid, why.as_str())),
     };
+    let bytes = read(request)?;
     let content_type = request.head.field("content-type").map(MediaType::from);
     let manifest = parse(bytes, content_type.as_ref(), named)?;
     let layout = request.store.layout(repository);
     check_contents(&layout, &manifest)?;
-    let tag = match reference {
-        Reference::Tag(tag) => Some(tag),
-        Reference::Digest(_) => None,
-    };
     request.store.make_layout(repository)?.put(&manifest, tag)?;
     let digest = manifest.digest();
     let answer = Answer::new(201)
@@ -70,6 +68,7 @@ pub(super) fn delete(
     let was_there = match reference {
         Reference::Tag(tag) => layout.untag(tag)?,
         Reference::Digest(digest) => layout.delete(digest)?,
+        Reference::Impossible(_) => false,
     };
     match was_there {
         true => Ok(Answer::new(202)),
@@ -84,6 +83,7 @@ fn unknown(layout: &Layout, reference: &Reference) -> Fault {
     let name = match reference {
         Reference::Tag(tag) => tag.as_str(),
         Reference::Digest(digest) => digest.as_str(),
+        Reference::Impossible(why) => return Fault::new(Code::ManifestUnknown, why.as_str()),
     };
     Fault::new(Code::ManifestUnknown, format!("no manifest {name} here"))
 }

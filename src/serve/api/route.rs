@@ -24,6 +24,8 @@ pub(super) enum Route {
 pub(super) enum Reference {
     Tag(Tag),
     Digest(Digest),
+    /// No tag by its form, so there is nothing under it; with the reason.
+    Impossible(String),
 }
 
 /// The route of a path, without its query.
@@ -81,9 +83,10 @@ fn manifest(text: &str) -> Result<Reference, Fault> {
     if text.contains(':') {
         return Ok(Reference::Digest(digest(text)?));
     }
-    Tag::parse(text)
-        .map(Reference::Tag)
-        .map_err(|error| Fault::new(Code::ManifestInvalid, error.to_string()))
+    Ok(match Tag::parse(text) {
+        Ok(tag) => Reference::Tag(tag),
+        Err(error) => Reference::Impossible(error.to_string()),
+    })
 }
 
 pub(super) fn digest(text: &str) -> Result<Digest, Fault> {
@@ -196,6 +199,11 @@ mod tests {
         ] {
             assert_eq!(route(&path).unwrap(), expected, "{path}");
         }
+        for path in ["/v2/a/manifests/.x", "/v2/a/manifests/"] {
+            let found = route(path).unwrap();
+            let is_impossible = matches!(found, Route::Manifest(_, Reference::Impossible(_)));
+            assert!(is_impossible, "{path}: {found:?}");
+        }
     }
 
     #[test]
@@ -215,8 +223,6 @@ mod tests {
             ("/v2/../tags/list", 400),
             ("/v2/a%2F..%2Fb/tags/list", 400),
             ("/v2/a/manifests/sha256:abc", 400),
-            ("/v2/a/manifests/-x", 400),
-            ("/v2/a/manifests/", 400),
             ("/v2/a/blobs/x", 400),
             (long.as_str(), 400),
         ] {

@@ -175,7 +175,10 @@ impl Session<'_> {
         expected: &[u64],
         algorithm: Option<Algorithm>,
     ) -> io::Result<Option<Writer<'_>>> {
-        let file = OpenOptions::new().write(true).open(&self.path)?;
+        let opened = OpenOptions::new().write(true).open(&self.path);
+        let Some(file) = absent_as_none(opened)? else {
+            return Ok(None);
+        };
         let mut state = lock(&self.state);
         if state.ended || expected.iter().any(|offset| *offset != state.offset) {
             return Ok(None);

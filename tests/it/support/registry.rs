@@ -195,6 +195,11 @@ impl Registry {
         self.log.entries()
     }
 
+    /// Returns when a request with this target is in the log.
+    pub(crate) fn wait_for_access(&self, target: &str) {
+        self.log.wait_for(target);
+    }
+
     /// One plain request; `path` starts with a slash and may hold a query.
     pub(crate) fn request(
         &self,
