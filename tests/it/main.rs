@@ -10,6 +10,7 @@ mod cli;
 mod cli_list;
 mod cli_serve;
 mod compress;
+mod fixtures;
 mod net;
 mod serve;
 mod sources;
