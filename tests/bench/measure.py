@@ -1,0 +1,82 @@
+"""Runs programs and says what they took of time, processor and memory."""
+
+import os
+import pathlib
+import re
+import resource
+import select
+import subprocess
+import tempfile
+import time
+import typing
+
+# No push here takes as long on any machine that is worth measuring.
+TIMEOUT = 900
+
+
+class Cost(typing.NamedTuple):
+    seconds: float
+    # Of the program, without the registry.
+    cpu: float
+    mib: float
+
+
+def run(commands, home):
+    """One after the other; the times add up. What they remember, they remember in `home`. A command that
+    fails ends it all."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    env = own | {"HOME": str(home)}
+    costs = [run_one([str(word) for word in command], env) for command in commands]
+    seconds, cpu, mib = zip(*costs)
+    return Cost(sum(seconds), sum(cpu), max(mib))
+
+
+def run_one(command, env):
+    # What a new process is charged for memory begins with what its parent had.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryFile() as said:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=env
+        )
+        try:
+            peak = watch(process, started + TIMEOUT)
+            seconds = time.monotonic() - started
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            said.seek(0)
+            output = said.read().decode(errors="replace")
+            raise SystemExit(f"bench: exit {process.returncode} of {' '.join(command)}\n{output}")
+        if usage.ru_maxrss > own:
+            peak = usage.ru_maxrss
+        return Cost(seconds, usage.ru_utime + usage.ru_stime, peak / 1024)
+
+
+def watch(process, deadline):
+    """Waits for the end, which is not collected; the high-water mark of its memory in KiB."""
+    peak, pause = 0, 1
+    end = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        while not poll.poll(pause):
+            peak, pause = max(peak, high_water(process.pid)), min(pause + 1, 20)
+            if time.monotonic() > deadline:
+                raise SystemExit(f"bench: {' '.join(process.args)} did not end in {TIMEOUT} s")
+        return peak
+    finally:
+        os.close(end)
+
+
+def high_water(pid):
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+)", status)
+    return int(found[1]) if found else 0
