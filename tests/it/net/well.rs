@@ -1,0 +1,151 @@
+//! What goes well: bodies and headers arrive, connections are used again or opened ahead.
+
+use std::io::{self, Read};
+use std::net::{Ipv6Addr, TcpListener};
+use std::thread;
+
+use hoist::net::{FailureKind, Method, Payload};
+
+use super::{assert_failure, get, http, nobody, put, send};
+use crate::support::scripted::{Gate, Scripted, answer, held, on};
+
+#[test]
+fn one_connection_carries_request_after_request() {
+    let server = Scripted::start([
+        on("GET", "/found").then(answer(200).header("X-Thing", " a ").body("hello")),
+        on("HEAD", "/found").then(answer(200).body("hello")),
+        on("DELETE", "/gone").then(answer(204)),
+        on("PUT", "/moved").then(answer(307).header("Location", "/elsewhere").body("go on")),
+        on("GET", "/broken").then(answer(500).body("sorry")),
+    ]);
+    let http = http();
+    let found = get(&http, &server.url("/found")).unwrap();
+    assert_eq!((found.status, &found.body[..]), (200, &b"hello"[..]));
+    assert_eq!(found.header("x-thing"), Some("a"));
+    let head = send(&http, Method::Head, &server.url("/found"), Payload::Empty).unwrap();
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("Content-Length"), Some("5"));
+    let gone = send(&http, Method::Delete, &server.url("/gone"), Payload::Empty).unwrap();
+    assert_eq!(gone.status, 204);
+    let moved = put(&http, &server.url("/moved"), 100_000).unwrap();
+    assert_eq!(
+        (moved.status, moved.header("location")),
+        (307, Some("/elsewhere"))
+    );
+    assert_eq!(get(&http, &server.url("/broken")).unwrap().status, 500);
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn requests_that_could_have_a_body_say_when_they_have_none() {
+    let server = Scripted::start([on("*", "/").then(answer(201))]);
+    let http = http();
+    let without = [Method::Get, Method::Head, Method::Delete];
+    for method in without
+        .into_iter()
+        .chain([Method::Post, Method::Put, Method::Patch])
+    {
+        let empty = send(&http, method, &server.url("/"), Payload::Empty).unwrap();
+        assert_eq!(empty.status, 201);
+    }
+    let seen = server.requests();
+    let lengths = seen.iter().map(|one| one.header("content-length"));
+    let zero = Some("0");
+    assert_eq!(
+        lengths.collect::<Vec<_>>(),
+        [None, None, None, zero, zero, zero]
+    );
+    for one in &seen {
+        assert_eq!(one.header("accept-encoding"), Some("identity"));
+        assert!(one.header("user-agent").unwrap().starts_with("hoist/"));
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn bodies_arrive_as_they_were() {
+    let server = Scripted::start([on("*", "/").then(answer(201))]);
+    let http = http();
+    let text: Vec<u8> = (0..50_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (mut sized, mut chunked) = (&text[..], &text[..]);
+    // The reader has more than was announced: no more is taken.
+    let first = Payload::Sized(&mut sized, 150_000);
+    let put = send(&http, Method::Put, &server.url("/sized"), first).unwrap();
+    assert_eq!(put.body_sent, 150_000);
+    assert_eq!(sized.len(), 50_000);
+    let second = Payload::Chunked(&mut chunked);
+    let patched = send(&http, Method::Patch, &server.url("/chunked"), second).unwrap();
+    assert_eq!(patched.body_sent, 200_000);
+    let seen = server.requests();
+    assert_eq!(seen[0].header("content-length"), Some("150000"));
+    assert_eq!(seen[1].header("transfer-encoding"), Some("chunked"));
+    assert_eq!((seen[0].body_len, seen[1].body_len), (150_000, 200_000));
+    assert_eq!(seen[0].body, text[..64 << 10]);
+    assert_eq!(seen[1].body, text[..64 << 10]);
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn localhost_and_names_below_it_need_no_name_service() {
+    let server = Scripted::start([on("*", "/").then(answer(200))]);
+    let port = server.address().port();
+    for host in ["localhost", "LocalHost", "registry.localhost", "127.0.0.1"] {
+        let response = get(&http(), &format!("http://{host}:{port}/")).unwrap();
+        assert_eq!(response.status, 200, "{host}");
+    }
+}
+
+#[test]
+fn every_address_of_a_name_is_tried() {
+    let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
+        return; // A machine without IPv6.
+    };
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request).unwrap();
+        io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let response = get(&http(), &format!("http://localhost:{port}/")).unwrap();
+    assert_eq!(response.status, 200);
+}
+
+#[test]
+fn connections_opened_ahead_are_used() {
+    let gate = Gate::new();
+    let server = Scripted::start([on("*", "/").then(held(&gate, answer(200)))]);
+    let url = server.url("/");
+    let http = http();
+    http.preconnect(&url, 3);
+    http.preconnect(&url, 4);
+    thread::scope(|scope| {
+        let asking = || get(&http, &url).unwrap();
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(asking)).collect();
+        gate.wait_for(4);
+        gate.open();
+        for one in all {
+            assert_eq!(one.join().unwrap().status, 200);
+        }
+    });
+    assert_eq!(server.connections(), 4);
+    get(&http, &url).unwrap();
+    assert_eq!(server.connections(), 4);
+}
+
+#[test]
+fn connections_opened_ahead_may_fail() {
+    let http = http();
+    let url = format!("http://{}/", nobody());
+    http.preconnect(&url, 4);
+    http.preconnect("no URL", 4);
+    let failure = assert_failure(get(&http, &url), FailureKind::Connect, "refused");
+    assert!(!failure.reused);
+    let server = Scripted::start([on("*", "/").then(answer(200))]);
+    http.preconnect(&server.url("/"), 1);
+    while server.connections() == 0 {
+        thread::yield_now();
+    }
+    server.hang_up();
+    assert_eq!(get(&http, &server.url("/")).unwrap().status, 200);
+}
