@@ -1,16 +1,28 @@
-//! One registry host, and the single path that every request takes.
+//! One registry host, and the single path that every request takes: is the host alive, is there a
+//! pause, who are we, send, follow, and read what came.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::image::digest::Digest;
-use crate::image::manifest::Manifest;
-use crate::image::reference::{Host, Repository, Tag};
-use crate::image::source::{Body, StreamBody, Summary};
-use crate::net::Http;
-use crate::observe::event::{Emit, Meter};
+use crate::image::reference::Host;
+use crate::net::{self, Failure, FailureKind, Http, Method, Payload, Response};
+use crate::observe::event::Emit;
+use crate::registry::answer::Refusal;
+use crate::registry::body::{Content, Exactly};
+use crate::registry::challenge::{self, Challenge};
 use crate::registry::clock::Clock;
+use crate::registry::credentials::{Asked, Authority, Denied};
+use crate::registry::endpoint::{self, Endpoint, LocationError, Target};
 use crate::registry::error::Error;
+use crate::registry::limit::Limit;
+use crate::registry::profile::{Learned, Profile, Sizes};
+use crate::registry::reach::Reach;
+use crate::registry::retry::Halt;
+
+pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask};
+pub use crate::registry::credentials::Credentials;
+pub use crate::registry::manifests::{ManifestFailure, ManifestName, Presence};
 
 /// How to speak to a registry. No secrets in its `Debug`.
 #[derive(Clone, Debug)]
@@ -26,84 +38,19 @@ pub struct Settings {
     pub insecure: bool,
 }
 
-/// A user and a password; `Debug` shows neither.
-#[derive(Clone)]
-pub struct Credentials {
-    pub username: String,
-    pub password: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials")
-    }
-}
-
 /// One registry, shared by all workers.
-pub struct Client {}
-
-/// A tag, or a digest.
-#[derive(Clone, Copy, Debug)]
-pub enum ManifestName<'a> {
-    Tag(&'a Tag),
-    Digest(&'a Digest),
-}
-
-/// What a check found out. A check never fails a push: what was refused is `Unknown`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// There, and this is its digest.
-    Present(Digest),
-    Absent,
-    Unknown,
-}
-
-/// A blob of known digest and size to bring into `repository`.
-pub struct BlobTask<'a> {
-    pub repository: &'a Repository,
-    pub digest: &'a Digest,
-    pub body: &'a dyn Body,
-    /// A repository of this host known to hold the blob.
-    pub mount_from: Option<&'a Repository>,
-    /// Do not mount or ask by mount; a manifest was refused although the blob had been confirmed.
-    pub no_mount: bool,
-    pub meter: &'a Meter,
-}
-
-/// A blob whose digest is known when its last byte has been made.
-pub struct StreamTask<'a> {
-    pub repository: &'a Repository,
-    /// What it is, for messages: "layer with diff_id sha256:12ab…".
-    pub what: &'a str,
-    pub body: &'a dyn StreamBody,
-    pub meter: &'a Meter,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    Uploaded,
-    Mounted,
-    Present,
-}
-
-/// How a blob came to be in its repository.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    pub arrival: Arrival,
-    /// Where it was mounted from.
-    pub from: Option<Repository>,
-    /// The offset a cut upload was taken up at, the last time.
-    pub resumed_at: Option<u64>,
-    /// A mount from another repository was asked for and answered with something else than 201.
-    pub mount_refused: bool,
-}
-
-/// A manifest PUT that was refused because these are missing at the registry, though they had been
-/// confirmed: wire rule 9.
-#[derive(Debug)]
-pub enum ManifestFailure {
-    Missing { digests: Vec<Digest>, error: Error },
-    Other(Error),
+pub struct Client {
+    pub(super) endpoint: Endpoint,
+    http: Arc<Http>,
+    pub(super) settings: Settings,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: Arc<dyn Emit>,
+    pub(super) authority: Authority,
+    pub(super) reach: Reach,
+    pub(super) limit: Limit,
+    pub(super) profile: &'static Profile,
+    pub(super) learned: Learned,
+    pub(super) counts: Counts,
 }
 
 /// Totals since the client was made.
@@ -114,58 +61,360 @@ pub struct Totals {
     pub waited: Duration,
 }
 
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    waited_ms: AtomicU64,
+}
+
+/// One request, as often as it takes.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) target: Target,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) content: Content<'a>,
+    /// Longest wait for the answer once the body is out.
+    pub(super) patience: Duration,
+    /// Longest body of the answer, in bytes.
+    pub(super) limit: u64,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Who gave it.
+    pub(super) target: Target,
+    /// How often we were sent on.
+    pub(super) redirects: usize,
+    /// Why a 401 is the last word.
+    pub(super) denied: Option<Denied>,
+    pub(super) began: Instant,
+}
+
+/// Redirects that are followed in a row.
+const MOST_REDIRECTS: usize = 5;
+/// Idle connections that may turn out to be closed, one after the other.
+const MOST_STALE: usize = 64;
+const ANSWER_LIMIT: u64 = 256 << 10;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl<'a> Call<'a> {
+    pub(super) fn new(method: Method, target: Target) -> Self {
+        Self {
+            method,
+            target,
+            headers: Vec::new(),
+            content: Content::Empty,
+            patience: PATIENCE,
+            limit: ANSWER_LIMIT,
+        }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn body(mut self, content: Content<'a>, patience: Duration) -> Self {
+        self.content = content;
+        self.patience = patience;
+        self
+    }
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> u16 {
+        self.response.status
+    }
+
+    pub(super) fn refusal(&self) -> Refusal {
+        Refusal::read(&self.response)
+    }
+}
+
 impl Client {
     pub fn new(
-        _host: &Host,
-        _http: Arc<Http>,
-        _settings: Settings,
-        _clock: Arc<dyn Clock>,
-        _events: Arc<dyn Emit>,
+        host: &Host,
+        http: Arc<Http>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        events: Arc<dyn Emit>,
     ) -> Self {
-        unimplemented!()
-    }
-
-    /// HEAD with all four media types; when the answer names no digest, GET and hash.
-    ///
-    /// # Errors
-    /// Only when the registry cannot be reached, asks to wait for too long, or it is time to stop.
-    pub fn check_manifest(
-        &self,
-        _repository: &Repository,
-        _name: ManifestName<'_>,
-    ) -> Result<Presence, Error> {
-        unimplemented!()
-    }
-
-    /// Puts a manifest and makes sure that the registry has it under that name.
-    pub fn put_manifest(
-        &self,
-        _repository: &Repository,
-        _name: ManifestName<'_>,
-        _manifest: &Manifest,
-    ) -> Result<(), ManifestFailure> {
-        unimplemented!()
-    }
-
-    /// Brings a blob of known digest into a repository: mount or check, upload, resume, chunks.
-    pub fn push_blob(&self, _task: &BlobTask<'_>) -> Result<Delivery, Error> {
-        unimplemented!()
-    }
-
-    /// Sends bytes that are made while they are sent (wire rule 4).
-    pub fn push_stream(&self, _task: &StreamTask<'_>) -> Result<(Summary, Delivery), Error> {
-        unimplemented!()
-    }
-
-    pub fn await_blobs(
-        &self,
-        _repository: &Repository,
-        _digests: &[Digest],
-    ) -> Result<Vec<Digest>, Error> {
-        unimplemented!()
+        let endpoint = Endpoint::new(host);
+        let loopback = net::is_loopback(endpoint.host());
+        Self {
+            authority: Authority::new(settings.credentials.as_ref()),
+            reach: Reach::new(settings.plain_http, settings.insecure, loopback),
+            limit: Limit::default(),
+            profile: Profile::of(endpoint.host()),
+            learned: Learned::default(),
+            counts: Counts::default(),
+            endpoint,
+            http,
+            settings,
+            clock,
+            events,
+        }
     }
 
     pub fn totals(&self) -> Totals {
-        unimplemented!()
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Totals {
+            requests: read(&self.counts.requests),
+            retries: read(&self.counts.retries),
+            waited: Duration::from_millis(read(&self.counts.waited_ms)),
+        }
+    }
+
+    pub(super) fn sizes(&self, least: u64) -> Sizes<'_> {
+        Sizes {
+            profile: self.profile,
+            learned: &self.learned,
+            asked: self.settings.chunk_size,
+            least,
+        }
+    }
+
+    /// Where a `Location` in an answer leads.
+    pub(super) fn location(&self, answer: &Answer) -> Option<Result<Target, LocationError>> {
+        let location = answer.response.header("location")?;
+        let scheme = self.reach.scheme();
+        Some(self.endpoint.resolve(&answer.target, scheme, location))
+    }
+
+    /// Waits; an error when it is time to stop.
+    pub(super) fn sleep(&self, operation: &str, wait: Duration) -> Result<(), Error> {
+        self.counts.waited(wait);
+        if self.clock.sleep(wait) {
+            return Ok(());
+        }
+        Err(Error::interrupted(operation))
+    }
+
+    /// Sends one request, with credentials where they are asked for, and follows redirects.
+    pub(super) fn exchange(&self, operation: &str, mut call: Call<'_>) -> Result<Answer, Halt> {
+        let mut redirects = 0;
+        let mut challenged = false;
+        loop {
+            self.admit(operation)?;
+            let began = self.clock.now();
+            let carried = call.target.is_own() && self.authority.header().is_some();
+            let response = match self.send(&mut call) {
+                Ok(response) => response,
+                Err(failure) => return Err(self.failed(operation, &call.target, &failure, began)),
+            };
+            let mut denied = None;
+            if response.status == 401 && call.target.is_own() {
+                match self.challenged(&response, carried) {
+                    Asked::Again if !challenged && call.content.can_repeat() => {
+                        challenged = true;
+                        continue;
+                    }
+                    Asked::Denied(why) => denied = Some(why),
+                    Asked::Again | Asked::Nothing => {}
+                }
+            }
+            let follows = redirects < MOST_REDIRECTS && call.content.can_repeat();
+            if let Some(next) = self.redirect(operation, &call, &response)?
+                && follows
+            {
+                redirects += 1;
+                call.target = next;
+                continue;
+            }
+            return Ok(Answer {
+                response,
+                target: call.target,
+                redirects,
+                denied,
+                began,
+            });
+        }
+    }
+
+    /// Nothing begins at a dead host, during a pause, or when it is time to stop.
+    fn admit(&self, operation: &str) -> Result<(), Error> {
+        if let Some(dead) = self.reach.dead() {
+            let operation = operation.to_owned();
+            return Err(Error { operation, ..dead });
+        }
+        if !self.clock.sleep(Duration::ZERO) {
+            return Err(Error::interrupted(operation));
+        }
+        while let Some(wait) = self.limit.pending(self.clock.now()) {
+            self.sleep(operation, wait)?;
+        }
+        Ok(())
+    }
+
+    /// Where an answer sends us, if it does.
+    fn redirect(
+        &self,
+        operation: &str,
+        call: &Call<'_>,
+        response: &Response,
+    ) -> Result<Option<Target>, Error> {
+        let keeps_method = matches!(call.method, Method::Get | Method::Head);
+        let is_redirect = match response.status {
+            301 | 302 | 307 | 308 => true,
+            303 => keeps_method,
+            _ => false,
+        };
+        let Some(location) = response.header("location").filter(|_| is_redirect) else {
+            return Ok(None);
+        };
+        let scheme = self.reach.scheme();
+        let next = self.endpoint.redirect(&call.target, scheme, location);
+        next.map(Some).map_err(|why| {
+            let who = self.who(&call.target);
+            let reason = format!("{who} sent us on, but the Location {why}");
+            Error::new(super::error::ErrorKind::Refused, operation, reason)
+        })
+    }
+
+    /// Reads a 401. One without a challenge says nothing: `/v2/` is asked then.
+    fn challenged(&self, response: &Response, carried: bool) -> Asked {
+        let challenges = self.challenges(response);
+        match self.authority.asked(&challenges, carried) {
+            Asked::Nothing => {}
+            other => return other,
+        }
+        let mut ping = Call::new(Method::Get, endpoint::ping());
+        match self.send(&mut ping) {
+            Ok(answer) if answer.status == 401 => {
+                self.authority.asked(&self.challenges(&answer), false)
+            }
+            _ => Asked::Nothing,
+        }
+    }
+
+    fn challenges(&self, response: &Response) -> Vec<Challenge> {
+        let named = |name: &str| name.eq_ignore_ascii_case("www-authenticate");
+        let headers = response.headers.iter().filter(|(name, _)| named(name));
+        let challenges = challenge::parse(headers.map(|(_, value)| value.as_str()));
+        self.learned.look_for_harbor(&challenges);
+        challenges
+    }
+
+    /// By the host's scheme, and past idle connections that the registry has closed meanwhile.
+    fn send(&self, call: &mut Call<'_>) -> Result<Response, Failure> {
+        if !call.target.is_own() {
+            let url = self.endpoint.url(&call.target, self.reach.scheme());
+            return self.send_fresh(&url, call);
+        }
+        let outcome = self.reach.send(|scheme| {
+            let url = self.endpoint.url(&call.target, scheme);
+            self.send_fresh(&url, call)
+        });
+        let connected = match &outcome {
+            Ok(_) => true,
+            Err(failure) => matches!(
+                failure.kind,
+                FailureKind::Closed | FailureKind::Stalled | FailureKind::Malformed
+            ),
+        };
+        if connected {
+            self.reach.reached();
+        }
+        outcome
+    }
+
+    fn send_fresh(&self, url: &str, call: &mut Call<'_>) -> Result<Response, Failure> {
+        let mut stale = 0;
+        loop {
+            let outcome = self.send_once(url, call);
+            match &outcome {
+                // Nothing of it can have been understood: it never was there.
+                Err(failure)
+                    if failure.kind == FailureKind::Closed
+                        && failure.reused
+                        && failure.body_sent == 0
+                        && stale < MOST_STALE =>
+                {
+                    stale += 1;
+                }
+                _ => return outcome,
+            }
+        }
+    }
+
+    fn send_once(&self, url: &str, call: &mut Call<'_>) -> Result<Response, Failure> {
+        let mut headers = call.headers.clone();
+        if let Some(value) = self.authority.header()
+            && call.target.is_own()
+        {
+            headers.push(("authorization", value.to_owned()));
+        }
+        let length = call.content.len().unwrap_or_default();
+        let submit = |payload| {
+            let request = net::Request {
+                method: call.method,
+                url,
+                headers: &headers,
+                payload,
+                answer_timeout: call.patience,
+            };
+            self.submit(request, call.limit)
+        };
+        match &mut call.content {
+            Content::Empty => submit(Payload::Empty),
+            Content::Document(bytes) => submit(Payload::Sized(&mut &**bytes, length)),
+            Content::Piece { bytes, from, meter } => {
+                meter.seek(*from);
+                let mut reader = Exactly::new(&**bytes, length, Some(meter));
+                submit(Payload::Sized(&mut reader, length))
+            }
+            Content::Part {
+                body, from, meter, ..
+            } => {
+                meter.seek(*from);
+                let inner = body.open(*from).map_err(unreadable)?;
+                let mut reader = Exactly::new(inner, length, Some(meter));
+                submit(Payload::Sized(&mut reader, length))
+            }
+            Content::Pour(reader) => submit(Payload::Chunked(&mut **reader)),
+        }
+    }
+
+    fn submit(&self, request: net::Request<'_>, limit: u64) -> Result<Response, Failure> {
+        self.counts.requests.fetch_add(1, Ordering::Relaxed);
+        let (method, url) = (request.method, endpoint::without_query(request.url));
+        let began = Instant::now();
+        let outcome = self.http.send(request, limit);
+        let took = began.elapsed().as_millis();
+        match &outcome {
+            Ok(response) => {
+                let status = response.status;
+                log::debug!("{method:?} {url} {status} {took} ms");
+            }
+            Err(failure) => {
+                let message = super::answer::clean(&failure.message, 200);
+                log::debug!("{method:?} {url} failed: {message} {took} ms");
+            }
+        }
+        outcome
+    }
+}
+
+impl Counts {
+    pub(super) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn waited(&self, wait: Duration) {
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.waited_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure {
+        kind: FailureKind::Payload,
+        message: error.to_string(),
+        reused: false,
+        body_sent: 0,
+        payload_error: Some(error),
     }
 }

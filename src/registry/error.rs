@@ -18,7 +18,7 @@ pub enum ErrorKind {
     Interrupted,
 }
 
-/// One failed operation. `Display`: "upload of layer sha256:12ab… failed: registry answered …".
+/// One failed operation. `Display`: "upload of sha256:12ab…: registry answered …".
 #[derive(Clone, Debug)]
 pub struct Error {
     pub kind: ErrorKind,
@@ -31,7 +31,34 @@ pub struct Error {
     /// HTTP status, when there was an answer.
     pub status: Option<u16>,
     /// Error codes of the answer's body.
-    pub codes: Vec<String>,
+    pub codes: Box<[String]>,
+}
+
+impl Error {
+    pub(super) fn new(kind: ErrorKind, operation: &str, reason: impl Into<String>) -> Self {
+        Self {
+            kind,
+            operation: operation.to_owned(),
+            reason: reason.into(),
+            hint: None,
+            status: None,
+            codes: Box::default(),
+        }
+    }
+
+    pub(super) fn interrupted(operation: &str) -> Self {
+        Self::new(ErrorKind::Interrupted, operation, "interrupted")
+    }
+
+    pub(super) fn source(operation: &str, error: &std::io::Error) -> Self {
+        let reason = format!("the local bytes cannot be read: {error}");
+        Self::new(ErrorKind::Source, operation, reason)
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }
 
 impl fmt::Display for Error {

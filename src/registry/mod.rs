@@ -1,5 +1,23 @@
 //! The wire: the distribution protocol's push side, on one host.
+//!
+//! `client` sends; `blobs`, `transfer`, `stream` and `manifests` say what; the rest is without I/O or
+//! about one thing only.
 
+mod answer;
+mod blobs;
+mod body;
+mod challenge;
+mod classify;
 pub mod client;
 pub mod clock;
+mod credentials;
+mod endpoint;
 pub mod error;
+mod limit;
+mod manifests;
+mod profile;
+mod reach;
+mod retry;
+mod stream;
+mod transfer;
+mod upload;

@@ -1,0 +1,289 @@
+//! Single steps of bringing a blob: is it there, mount it, open a session, ask a session.
+//!
+//! distribution-spec 1.1 "Pushing blobs", "Mounting a blob from another repository".
+
+use std::time::Duration;
+
+use crate::image::digest::Digest;
+use crate::image::reference::Repository;
+use crate::image::source::{Body, StreamBody};
+use crate::net::Method;
+use crate::observe::event::Meter;
+use crate::registry::answer::is_page;
+use crate::registry::client::{Answer, Call, Client};
+use crate::registry::endpoint;
+use crate::registry::error::{Error, ErrorKind};
+use crate::registry::retry::Halt;
+use crate::registry::upload::{Held, Session, parse_range};
+
+/// A blob of known digest and size to bring into `repository`.
+pub struct BlobTask<'a> {
+    pub repository: &'a Repository,
+    pub digest: &'a Digest,
+    pub body: &'a dyn Body,
+    /// A repository of this host known to hold the blob.
+    pub mount_from: Option<&'a Repository>,
+    /// Do not mount or ask by mount; a manifest was refused although the blob had been confirmed.
+    pub no_mount: bool,
+    pub meter: &'a Meter,
+}
+
+/// A blob whose digest is known when its last byte has been made.
+pub struct StreamTask<'a> {
+    pub repository: &'a Repository,
+    /// What it is, for messages: "layer with diff_id sha256:12ab…".
+    pub what: &'a str,
+    pub body: &'a dyn StreamBody,
+    pub meter: &'a Meter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    Uploaded,
+    Mounted,
+    Present,
+}
+
+/// How a blob came to be in its repository.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub arrival: Arrival,
+    /// Where it was mounted from.
+    pub from: Option<Repository>,
+    /// The offset a cut upload was taken up at, the last time.
+    pub resumed_at: Option<u64>,
+    /// A mount from another repository was asked for and answered with something else than 201.
+    pub mount_refused: bool,
+}
+
+/// What a look at one blob showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    There,
+    Absent,
+    Unknown,
+}
+
+/// The answer to a mount.
+pub(super) enum Mounted {
+    /// It is there.
+    Yes,
+    /// It is not, but a session is open. `told`: it would have been mounted if it were here.
+    No { session: Session, told: bool },
+    /// Nobody knows.
+    Refused,
+}
+
+/// One blob in one repository, and what is being done with it.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    /// For messages: "upload of sha256:12ab…".
+    pub(super) operation: &'a str,
+    pub(super) repository: &'a Repository,
+    pub(super) digest: &'a Digest,
+    pub(super) size: u64,
+}
+
+/// A session is believed when it says the same twice, so far apart: registries notice a cut
+/// connection late (seen on distribution 3.1: 126 of 200 offsets asked for at once were wrong).
+const SETTLE: Duration = Duration::from_millis(50);
+const MOST_QUESTIONS: usize = 40;
+
+impl Client {
+    /// Whether a blob is there, by HEAD. What is refused is [`Sight::Unknown`].
+    pub(super) fn see_blob(&self, subject: Subject<'_>) -> Result<Sight, Halt> {
+        let target = endpoint::blob(subject.repository, subject.digest);
+        let answer = self.exchange(subject.operation, Call::new(Method::Head, target))?;
+        match answer.status() {
+            200 if is_page(&answer.response) => Ok(Sight::Unknown),
+            // Whoever we were sent to knows nothing of digests: only the size speaks for it.
+            200 if answer.redirects > 0 && !has_length(&answer, subject.size) => Ok(Sight::Unknown),
+            200 => Ok(Sight::There),
+            404 => Ok(Sight::Absent),
+            429 | 500..=599 => Err(self.refuse(subject.operation, &answer)),
+            _ => Ok(Sight::Unknown),
+        }
+    }
+
+    /// POST with `mount=`; from the same repository it asks whether the blob is there.
+    pub(super) fn mount_blob(
+        &self,
+        subject: Subject<'_>,
+        from: &Repository,
+    ) -> Result<Mounted, Halt> {
+        let target = endpoint::mount(subject.repository, subject.digest, from);
+        let answer = self.exchange(subject.operation, Call::new(Method::Post, target))?;
+        let same = from == subject.repository;
+        match answer.status() {
+            201 => {
+                if same {
+                    self.learned.mount_told();
+                }
+                Ok(Mounted::Yes)
+            }
+            202 => {
+                let session = self.session(subject.operation, &answer)?;
+                let told = same && self.learned.mounts_tell(session.location().path());
+                Ok(Mounted::No { session, told })
+            }
+            429 | 503 => Err(self.refuse(subject.operation, &answer)),
+            _ => Ok(Mounted::Refused),
+        }
+    }
+
+    /// POST: a new session.
+    pub(super) fn open_session(
+        &self,
+        operation: &str,
+        repository: &Repository,
+    ) -> Result<Session, Halt> {
+        let call = Call::new(Method::Post, endpoint::uploads(repository));
+        let answer = self.exchange(operation, call)?;
+        match answer.status() {
+            202 => Ok(self.session(operation, &answer)?),
+            200..=299 => {
+                let reason = format!(
+                    "registry answered {} where an upload begins, which is none",
+                    super::answer::status(answer.status())
+                );
+                Err(Error::new(ErrorKind::Refused, operation, reason).into())
+            }
+            _ => Err(self.refuse(operation, &answer)),
+        }
+    }
+
+    fn session(&self, operation: &str, answer: &Answer) -> Result<Session, Error> {
+        let refused = |why: String| {
+            let reason = format!("registry opened an upload, but {why}");
+            Error::new(ErrorKind::Refused, operation, reason)
+        };
+        let location = self
+            .location(answer)
+            .ok_or_else(|| refused("sent no Location".into()))?
+            .map_err(|why| refused(format!("its Location {why}")))?;
+        let least = answer.response.header("oci-chunk-min-length");
+        let least = least.and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok(Session::new(location, least))
+    }
+
+    /// Takes the new `Location` of an answer to an upload, if it has one.
+    pub(super) fn follow(
+        &self,
+        operation: &str,
+        session: &mut Session,
+        answer: &Answer,
+    ) -> Result<(), Error> {
+        match self.location(answer) {
+            None => Ok(()),
+            Some(Ok(location)) => {
+                session.moved(location);
+                Ok(())
+            }
+            Some(Err(why)) => {
+                let reason = format!("registry moved the upload, but its Location {why}");
+                Err(Error::new(ErrorKind::Refused, operation, reason))
+            }
+        }
+    }
+
+    /// Asks a session how much it holds, of `most` bytes that were sent at all. False when it is gone
+    /// or not worth going on with.
+    pub(super) fn settle_session(
+        &self,
+        operation: &str,
+        session: &mut Session,
+        most: u64,
+    ) -> Result<bool, Halt> {
+        if !self.profile.range_is_true {
+            return Ok(session.trust_own_count());
+        }
+        let mut last: Option<Held> = None;
+        for _ in 0..MOST_QUESTIONS {
+            let call = Call::new(Method::Get, session.location().clone());
+            let answer = self.exchange(operation, call)?;
+            let range = answer.response.header("range").and_then(parse_range);
+            let held = match (answer.status(), range) {
+                (200 | 202 | 204, Some(held)) => held,
+                (401 | 403 | 408 | 429 | 500..=599, _) => {
+                    return Err(self.refuse(operation, &answer));
+                }
+                _ => return Ok(false),
+            };
+            self.follow(operation, session, &answer)?;
+            if last == Some(held) {
+                return Ok(session.settled(held, most));
+            }
+            last = Some(held);
+            self.sleep(operation, SETTLE)?;
+        }
+        Ok(false)
+    }
+
+    /// After a closing request of which nobody knows what became: looks whether the blob is there,
+    /// after so many seconds each.
+    pub(super) fn look_for(&self, subject: Subject<'_>, waits: &[u64]) -> Result<bool, Error> {
+        for wait in waits {
+            self.sleep(subject.operation, Duration::from_secs(*wait))?;
+            match self.see_blob(subject) {
+                Ok(Sight::There) => return Ok(true),
+                Ok(Sight::Absent | Sight::Unknown) | Err(Halt::Again(_)) => {}
+                Err(Halt::Fail(error)) => return Err(*error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Waits for blobs that the registry had and says it has not: those it has lost are returned.
+    /// Some registries need a moment between a blob and the manifest that names it.
+    ///
+    /// # Errors
+    /// Only when the registry cannot be reached, or it is time to stop.
+    pub fn await_blobs(
+        &self,
+        repository: &Repository,
+        digests: &[Digest],
+    ) -> Result<Vec<Digest>, Error> {
+        let mut lost = digests.to_vec();
+        for wait in [1, 2, 4] {
+            let mut still = Vec::new();
+            for digest in lost {
+                if !self.is_there(repository, &digest)? {
+                    still.push(digest);
+                }
+            }
+            lost = still;
+            if lost.is_empty() {
+                break;
+            }
+            self.sleep("wait for blobs", Duration::from_secs(wait))?;
+        }
+        Ok(lost)
+    }
+
+    /// As a blob, or as a manifest: an index names those.
+    fn is_there(&self, repository: &Repository, digest: &Digest) -> Result<bool, Error> {
+        let operation = format!("check of {}", super::manifests::short(digest));
+        let subject = Subject {
+            operation: &operation,
+            repository,
+            digest,
+            size: 0,
+        };
+        match self.see_blob(subject) {
+            Ok(Sight::There) => return Ok(true),
+            Ok(_) | Err(Halt::Again(_)) => {}
+            Err(Halt::Fail(error)) => return Err(*error),
+        }
+        let name = super::manifests::ManifestName::Digest(digest);
+        match self.see_manifest(&operation, repository, name) {
+            Ok(presence) => Ok(matches!(presence, super::manifests::Presence::Present(_))),
+            Err(Halt::Again(_)) => Ok(false),
+            Err(Halt::Fail(error)) => Err(*error),
+        }
+    }
+}
+
+fn has_length(answer: &Answer, size: u64) -> bool {
+    let length = answer.response.header("content-length");
+    length.and_then(|text| text.parse().ok()) == Some(size)
+}

@@ -1,0 +1,235 @@
+//! What an outcome that was not hoped for means: pass, wait, or fail, and the sentence for it.
+
+use std::time::Instant;
+
+use crate::net::{Failure, FailureKind};
+use crate::registry::answer::{self, Refusal, clean};
+use crate::registry::client::{Answer, Client};
+use crate::registry::credentials::Denied;
+use crate::registry::endpoint::Target;
+use crate::registry::error::{Error, ErrorKind};
+use crate::registry::limit::parse_retry_after;
+use crate::registry::retry::{Class, Halt, Trouble};
+
+const MOST_TEXT: usize = 300;
+
+impl Client {
+    /// The verdict on an answer that ends the operation or makes it wait.
+    pub(super) fn refuse(&self, operation: &str, answer: &Answer) -> Halt {
+        let refusal = answer.refusal();
+        let again = |class, error| {
+            let began = answer.began;
+            Halt::from(Trouble {
+                error,
+                class,
+                began,
+            })
+        };
+        let error = |kind| self.refusal(kind, operation, answer, &refusal);
+        match answer.status() {
+            _ if refusal.has("TOOMANYREQUESTS") => {
+                again(self.pressure(answer), error(ErrorKind::Pressure))
+            }
+            429 | 503 => again(self.pressure(answer), error(ErrorKind::Pressure)),
+            401 => self.unauthorised(operation, answer, &refusal).into(),
+            403 => {
+                let hint = match self.authority.username() {
+                    Some(user) => format!("check what the user {} may do there", clean(user, 80)),
+                    None => CREDENTIALS.to_owned(),
+                };
+                error(ErrorKind::Auth).hint(hint).into()
+            }
+            300..=399 => {
+                let mut error = error(ErrorKind::Refused);
+                let more = format!(" after {} redirects", answer.redirects);
+                error.reason.push_str(&more);
+                error.into()
+            }
+            501 | 505 => error(ErrorKind::Refused).into(),
+            408 | 499 | 500..=599 => again(Class::Passing, error(ErrorKind::Refused)),
+            _ if refusal.has("NAME_UNKNOWN") => error(ErrorKind::Refused)
+                .hint("create the repository or project at the registry first")
+                .into(),
+            _ => error(ErrorKind::Refused).into(),
+        }
+    }
+
+    /// The same for an answer that may be another one the next time, whatever its status says.
+    pub(super) fn passing(&self, operation: &str, answer: &Answer) -> Trouble {
+        let refusal = answer.refusal();
+        Trouble {
+            error: self.refusal(ErrorKind::Refused, operation, answer, &refusal),
+            class: Class::Passing,
+            began: answer.began,
+        }
+    }
+
+    /// A 413 that nothing smaller helps against.
+    pub(super) fn too_large(&self, operation: &str, answer: &Answer, sent: u64) -> Error {
+        let refusal = answer.refusal();
+        let mut error = self.refusal(ErrorKind::Refused, operation, answer, &refusal);
+        error.reason = format!(
+            "{} answered {} to {} (a proxy limit such as client_max_body_size){}",
+            self.who(&answer.target),
+            answer::status(answer.status()),
+            answer::size(sent),
+            refusal.suffix()
+        );
+        match sent / 2 {
+            0..1024 => error,
+            half => error.hint(format!("--chunk-size {}", chunk_size(half))),
+        }
+    }
+
+    /// A request without an answer.
+    pub(super) fn failed(
+        &self,
+        operation: &str,
+        target: &Target,
+        failure: &Failure,
+        began: Instant,
+    ) -> Halt {
+        let host = self.endpoint.host_of(target);
+        let message = clean(&failure.message, MOST_TEXT);
+        let unreachable = || {
+            let reason = format!("cannot connect to {host}: {message}");
+            Error::new(ErrorKind::Unreachable, operation, reason)
+        };
+        match failure.kind {
+            FailureKind::Shutdown => Error::interrupted(operation).into(),
+            FailureKind::Payload => match &failure.payload_error {
+                Some(cause) => Error::source(operation, cause).into(),
+                None => Error::new(ErrorKind::Source, operation, message).into(),
+            },
+            FailureKind::Invalid => Error::new(ErrorKind::Refused, operation, message).into(),
+            FailureKind::Trust => {
+                let untrusted =
+                    unreachable().hint("--ca-cert FILE with the CA of the registry, or --insecure");
+                if target.is_own() {
+                    self.reach.bury(&untrusted);
+                }
+                untrusted.into()
+            }
+            FailureKind::Resolve | FailureKind::Connect => {
+                self.unconnected(unreachable(), target, began)
+            }
+            FailureKind::Tls => {
+                let hint = "--plain-http, if the registry speaks http only";
+                self.unconnected(unreachable().hint(hint), target, began)
+            }
+            FailureKind::Closed | FailureKind::Stalled | FailureKind::Malformed => {
+                let kind = match failure.kind {
+                    FailureKind::Malformed => ErrorKind::Refused,
+                    _ => ErrorKind::Unreachable,
+                };
+                let class = Class::Cut {
+                    sent: failure.body_sent,
+                    silent: failure.kind == FailureKind::Stalled,
+                };
+                let reason = format!("no answer from {host}: {message}");
+                let error = Error::new(kind, operation, reason);
+                Trouble {
+                    error,
+                    class,
+                    began,
+                }
+                .into()
+            }
+        }
+    }
+
+    fn unconnected(&self, mut error: Error, target: &Target, began: Instant) -> Halt {
+        let retries = self.settings.retries;
+        if target.is_own() && self.reach.failed(self.clock.now(), retries, &error) {
+            if retries > 0 {
+                error.reason.push_str(", for 30 s");
+            }
+            return error.into();
+        }
+        let class = Class::Unconnected;
+        Trouble {
+            error,
+            class,
+            began,
+        }
+        .into()
+    }
+
+    fn unauthorised(&self, operation: &str, answer: &Answer, refusal: &Refusal) -> Error {
+        let mut error = self.refusal(ErrorKind::Auth, operation, answer, refusal);
+        let user = clean(self.authority.username().unwrap_or_default(), 80);
+        let (what, hint) = match answer.denied {
+            _ if !answer.target.is_own() => {
+                ("credentials are only sent to the registry".into(), None)
+            }
+            Some(Denied::TokensOnly) => ("token authentication is not supported yet".into(), None),
+            Some(Denied::NoCredentials) => ("no credentials were given".into(), Some(CREDENTIALS)),
+            Some(Denied::Refused) | None => (
+                format!("the credentials of {user} were refused"),
+                Some(CREDENTIALS),
+            ),
+        };
+        error.reason = format!("{} ({what})", error.reason);
+        error.hint = hint.map(str::to_owned);
+        error
+    }
+
+    fn refusal(
+        &self,
+        kind: ErrorKind,
+        operation: &str,
+        answer: &Answer,
+        refusal: &Refusal,
+    ) -> Error {
+        let who = self.who(&answer.target);
+        let status = answer::status(answer.status());
+        let reason = format!("{who} answered {status}{}", refusal.suffix());
+        Error {
+            status: Some(answer.status()),
+            codes: refusal.codes.clone().into(),
+            ..Error::new(kind, operation, reason)
+        }
+    }
+
+    /// Who answered: mostly the registry, sometimes a host it sent us to.
+    pub(super) fn who(&self, target: &Target) -> String {
+        match target {
+            Target::Own(_) => "registry".to_owned(),
+            Target::Elsewhere(_) => self.endpoint.host_of(target),
+        }
+    }
+
+    fn pressure(&self, answer: &Answer) -> Class {
+        let asked = answer.response.header("retry-after");
+        let after = asked.and_then(|text| parse_retry_after(text, self.clock.unix()));
+        Class::Pressure { after }
+    }
+}
+
+const CREDENTIALS: &str = "--username NAME and --password-stdin";
+
+/// A round size, not above `most`.
+fn chunk_size(most: u64) -> String {
+    match most {
+        0..0x10_0000 => format!("{}KiB", 1 << (most >> 10).ilog2()),
+        _ => format!("{}MiB", 1_u64 << (most >> 20).ilog2().min(6)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_round_chunks() {
+        for (most, expected) in [
+            (1 << 10, "1KiB"),
+            (700 << 10, "512KiB"),
+            (1 << 20, "1MiB"),
+            (60 << 20, "32MiB"),
+            (1 << 40, "64MiB"),
+        ] {
+            assert_eq!(chunk_size(most), expected);
+        }
+    }
+}

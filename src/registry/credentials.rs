@@ -1,0 +1,161 @@
+//! Who we are at a registry, and when it may know.
+//!
+//! Credentials are sent to the registry's own origin only, and only once it has asked for them; from
+//! then on with every request. RFC 7617.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::registry::challenge::Challenge;
+
+/// A user and a password; `Debug` shows neither.
+#[derive(Clone)]
+pub struct Credentials {
+    pub username: String,
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+/// What one registry has asked for, and what it may be given.
+pub(super) struct Authority {
+    username: Option<String>,
+    /// The value of `Authorization`.
+    basic: Option<String>,
+    asked: AtomicBool,
+}
+
+/// What a 401 was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Basic, and the request had not carried it though it could: send it again.
+    Again,
+    /// It names no scheme at all.
+    Nothing,
+    /// Nothing more can be given.
+    Denied(Denied),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// No credentials were given by the user.
+    NoCredentials,
+    /// They were sent and not accepted.
+    Refused,
+    /// It takes tokens.
+    TokensOnly,
+}
+
+impl Authority {
+    pub(super) fn new(credentials: Option<&Credentials>) -> Self {
+        let basic = |c: &Credentials| {
+            let pair = format!("{}:{}", c.username, c.password);
+            format!("Basic {}", STANDARD.encode(pair))
+        };
+        Self {
+            username: credentials.map(|c| c.username.clone()),
+            basic: credentials.map(basic),
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    /// The `Authorization` that a request to the registry's own origin carries now.
+    pub(super) fn header(&self) -> Option<&str> {
+        let asked = self.asked.load(Ordering::Acquire);
+        self.basic.as_deref().filter(|_| asked)
+    }
+
+    /// Reads a 401 to a request that carried [`Self::header`] or not.
+    pub(super) fn asked(&self, challenges: &[Challenge], carried: bool) -> Asked {
+        let offers = |scheme: &str| challenges.iter().any(|c| c.scheme == scheme);
+        if carried {
+            return Asked::Denied(Denied::Refused);
+        }
+        if offers("basic") || self.asked.load(Ordering::Acquire) {
+            if self.basic.is_none() {
+                return Asked::Denied(Denied::NoCredentials);
+            }
+            self.asked.store(true, Ordering::Release);
+            return Asked::Again;
+        }
+        if offers("bearer") {
+            return Asked::Denied(Denied::TokensOnly);
+        }
+        if self.basic.is_none() {
+            return Asked::Denied(Denied::NoCredentials);
+        }
+        Asked::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::challenge::parse;
+
+    fn known() -> Authority {
+        Authority::new(Some(&Credentials {
+            username: "Aladdin".into(),
+            password: "open sesame".into(),
+        }))
+    }
+
+    #[test]
+    fn gives_nothing_unasked_and_then_always() {
+        let authority = known();
+        assert_eq!(authority.header(), None);
+        let basic = parse(["Basic realm=x"].into_iter());
+        assert_eq!(authority.asked(&basic, false), Asked::Again);
+        // RFC 7617 section 2.
+        let expected = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+        assert_eq!(authority.header(), Some(expected));
+        assert_eq!(
+            authority.asked(&basic, true),
+            Asked::Denied(Denied::Refused)
+        );
+        assert_eq!(authority.asked(&[], false), Asked::Again);
+    }
+
+    #[test]
+    fn says_why_not() {
+        let nobody = || Authority::new(None);
+        for (authority, header, expected) in [
+            (
+                nobody(),
+                "Basic realm=x",
+                Asked::Denied(Denied::NoCredentials),
+            ),
+            (
+                nobody(),
+                "Bearer realm=x",
+                Asked::Denied(Denied::TokensOnly),
+            ),
+            (nobody(), "", Asked::Denied(Denied::NoCredentials)),
+            (known(), "Bearer realm=x", Asked::Denied(Denied::TokensOnly)),
+            (known(), "Bearer realm=x, Basic realm=y", Asked::Again),
+            (known(), "", Asked::Nothing),
+        ] {
+            let challenges = parse([header].into_iter());
+            assert_eq!(authority.asked(&challenges, false), expected, "{header}");
+        }
+        let shown = format!(
+            "{:?}",
+            Credentials {
+                username: "u".into(),
+                password: "p".into()
+            }
+        );
+        assert_eq!(shown, "Credentials");
+    }
+}

@@ -1,0 +1,496 @@
+//! Where requests go: the paths of the protocol, what a `Location` means, and which host may see
+//! credentials. No I/O.
+//!
+//! distribution-spec 1.1 "Endpoints" and "Pushing blobs"; RFC 3986 section 5.2 for references.
+
+use std::fmt;
+
+use crate::image::digest::Digest;
+use crate::image::reference::{Host, Repository};
+use crate::registry::manifests::ManifestName;
+
+/// A `Location` longer than this is not followed, in bytes.
+const MAX_LOCATION: usize = 8 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Where one request goes. Credentials go to [`Target::Own`] and nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Path and query at the registry itself; scheme and port are those it was reached by.
+    Own(String),
+    /// Wherever the registry sent us.
+    Elsewhere(Url),
+}
+
+/// An absolute URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    scheme: Scheme,
+    /// Lower case, IPv6 in brackets.
+    host: String,
+    port: u16,
+    /// Path and query; begins with `/`.
+    path: String,
+}
+
+/// Why a `Location` cannot be followed: a fragment for a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LocationError(String);
+
+/// One registry's place in the world.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    /// As the user knows it.
+    name: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Endpoint {
+    /// `docker.io` is a name; its API answers elsewhere.
+    pub(super) fn new(host: &Host) -> Self {
+        let name = host.as_str();
+        let api = match name {
+            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            other => other,
+        };
+        let (api_host, port) = split_port(api);
+        Self {
+            name: name.to_owned(),
+            host: api_host.to_ascii_lowercase(),
+            port,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Without port; IPv6 in brackets.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The URL of a target, at a registry that is spoken to by `own`.
+    pub(super) fn url(&self, target: &Target, own: Scheme) -> String {
+        match target {
+            Target::Own(path) => self.own(own, path.clone()).to_string(),
+            Target::Elsewhere(url) => url.to_string(),
+        }
+    }
+
+    /// Who answers there, for messages.
+    pub(super) fn host_of(&self, target: &Target) -> String {
+        match target {
+            Target::Own(_) => self.name.clone(),
+            Target::Elsewhere(url) => url.authority(),
+        }
+    }
+
+    /// What a `Location` means that came with the answer from `base`. On the registry's own host name
+    /// our scheme and port are kept: behind a proxy that ends TLS registries do not know theirs.
+    pub(super) fn resolve(
+        &self,
+        base: &Target,
+        own: Scheme,
+        location: &str,
+    ) -> Result<Target, LocationError> {
+        let base = match base {
+            Target::Own(path) => self.own(own, path.clone()),
+            Target::Elsewhere(url) => url.clone(),
+        };
+        let url = base.join(location)?;
+        if url.host == self.host {
+            return Ok(Target::Own(url.path));
+        }
+        refuse_downgrade(own, &url)?;
+        Ok(Target::Elsewhere(url))
+    }
+
+    /// Where a redirect leads. As [`Self::resolve`], but one that only changes scheme or port of what
+    /// was just asked is taken at its word, without credentials.
+    pub(super) fn redirect(
+        &self,
+        base: &Target,
+        own: Scheme,
+        location: &str,
+    ) -> Result<Target, LocationError> {
+        let target = self.resolve(base, own, location)?;
+        match (base, &target) {
+            (Target::Own(asked), Target::Own(path)) if asked == path => {
+                let url = self.own(own, asked.clone()).join(location)?;
+                refuse_downgrade(own, &url)?;
+                Ok(Target::Elsewhere(url))
+            }
+            _ => Ok(target),
+        }
+    }
+
+    fn own(&self, scheme: Scheme, path: String) -> Url {
+        Url {
+            scheme,
+            host: self.host.clone(),
+            port: self.port.unwrap_or(scheme.default_port()),
+            path,
+        }
+    }
+}
+
+pub(super) fn manifest(repository: &Repository, name: ManifestName<'_>) -> Target {
+    Target::Own(match name {
+        ManifestName::Tag(tag) => format!("/v2/{repository}/manifests/{tag}"),
+        ManifestName::Digest(digest) => format!("/v2/{repository}/manifests/{digest}"),
+    })
+}
+
+pub(super) fn blob(repository: &Repository, digest: &Digest) -> Target {
+    Target::Own(format!("/v2/{repository}/blobs/{digest}"))
+}
+
+pub(super) fn uploads(repository: &Repository) -> Target {
+    Target::Own(format!("/v2/{repository}/blobs/uploads/"))
+}
+
+pub(super) fn mount(repository: &Repository, digest: &Digest, from: &Repository) -> Target {
+    Target::Own(format!(
+        "/v2/{repository}/blobs/uploads/?mount={}&from={from}",
+        query_value(digest.as_str())
+    ))
+}
+
+pub(super) fn ping() -> Target {
+    Target::Own("/v2/".to_owned())
+}
+
+impl Target {
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
+    /// The same with `digest=` added to the query: how an upload is ended.
+    pub(super) fn with_digest(&self, digest: &Digest) -> Self {
+        let add = |path: &str| {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            format!("{path}{sign}digest={}", query_value(digest.as_str()))
+        };
+        match self {
+            Self::Own(path) => Self::Own(add(path)),
+            Self::Elsewhere(url) => Self::Elsewhere(Url {
+                path: add(&url.path),
+                ..url.clone()
+            }),
+        }
+    }
+
+    /// Path and query.
+    pub(super) fn path(&self) -> &str {
+        match self {
+            Self::Own(path) => path,
+            Self::Elsewhere(url) => &url.path,
+        }
+    }
+}
+
+impl Url {
+    fn authority(&self) -> String {
+        if self.port == self.scheme.default_port() {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// RFC 3986 section 5.2, for what can follow a redirect; fragments are dropped.
+    fn join(&self, reference: &str) -> Result<Self, LocationError> {
+        if reference.len() > MAX_LOCATION {
+            return Err(LocationError("is longer than 8 KiB".into()));
+        }
+        if reference.is_empty() || !reference.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(LocationError("is no URL".into()));
+        }
+        let reference = reference.split('#').next().unwrap_or_default();
+        if let Some(rest) = reference.strip_prefix("//") {
+            return Self::parse(self.scheme, rest);
+        }
+        if let Some((scheme, rest)) = reference.split_once("://")
+            && !scheme.contains(['/', '?'])
+        {
+            return match scheme.to_ascii_lowercase().as_str() {
+                "http" => Self::parse(Scheme::Http, rest),
+                "https" => Self::parse(Scheme::Https, rest),
+                _ => Err(LocationError("is neither http nor https".into())),
+            };
+        }
+        let base = self.path.split('?').next().unwrap_or("/");
+        let path = match reference.as_bytes().first() {
+            None => self.path.clone(),
+            Some(b'/') => without_dots(reference),
+            Some(b'?') => format!("{base}{reference}"),
+            Some(_) => {
+                let folder = base.rfind('/').map_or("/", |end| &base[..=end]);
+                without_dots(&format!("{folder}{reference}"))
+            }
+        };
+        Ok(Self {
+            path,
+            ..self.clone()
+        })
+    }
+
+    /// What follows `scheme://`.
+    fn parse(scheme: Scheme, rest: &str) -> Result<Self, LocationError> {
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if authority.contains('@') {
+            return Err(LocationError("carries a user name".into()));
+        }
+        let (host, port) = split_port(authority);
+        let inside = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let legal = match inside {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                !host.is_empty()
+                    && host
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+            }
+        };
+        if !legal {
+            return Err(LocationError("has no valid host".into()));
+        }
+        let path = if path.starts_with('/') {
+            without_dots(path)
+        } else {
+            format!("/{path}")
+        };
+        Ok(Self {
+            scheme,
+            host: host.to_ascii_lowercase(),
+            port: port.unwrap_or(scheme.default_port()),
+            path,
+        })
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme.name();
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+    }
+}
+
+impl fmt::Display for LocationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A URL as it may be logged: what follows `?` can be a capability.
+pub(super) fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
+}
+
+fn refuse_downgrade(own: Scheme, url: &Url) -> Result<(), LocationError> {
+    if own == Scheme::Https && url.scheme == Scheme::Http {
+        let host = url.authority();
+        return Err(LocationError(format!(
+            "leads from https to plain http on {host}"
+        )));
+    }
+    Ok(())
+}
+
+/// Host and port of an authority; a port that is none stays part of the host and fails there.
+fn split_port(authority: &str) -> (&str, Option<u16>) {
+    match authority.rsplit_once(':') {
+        Some((host, "")) if !host.ends_with(':') => (host, None),
+        Some((host, port)) if !port.contains(']') => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) => (authority, None),
+        },
+        _ => (authority, None),
+    }
+}
+
+/// RFC 3986 section 5.2.4, query untouched.
+fn without_dots(reference: &str) -> String {
+    let (path, query) = match reference.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (reference, None),
+    };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if last {
+                    kept.push("");
+                }
+            }
+            other => kept.push(other),
+        }
+    }
+    let mut joined = format!("/{}", kept.join("/"));
+    if let Some(query) = query {
+        joined.push('?');
+        joined.push_str(query);
+    }
+    joined
+}
+
+/// Digests of algorithms yet unknown may hold characters that mean something in a query.
+fn query_value(text: &str) -> String {
+    text.replace('+', "%2B").replace('=', "%3D")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(host: &str) -> Endpoint {
+        Endpoint::new(&Host::parse(host).unwrap())
+    }
+
+    fn shown(endpoint: &Endpoint, own: Scheme, target: &Target) -> String {
+        let mark = if target.is_own() { "own" } else { "else" };
+        format!("{mark} {}", endpoint.url(target, own))
+    }
+
+    #[test]
+    fn names_hosts() {
+        for (host, scheme, url) in [
+            (
+                "docker.io",
+                Scheme::Https,
+                "https://registry-1.docker.io/v2/",
+            ),
+            ("reg.local", Scheme::Https, "https://reg.local/v2/"),
+            ("Reg.local:5000", Scheme::Http, "http://reg.local:5000/v2/"),
+            ("reg.local:443", Scheme::Https, "https://reg.local/v2/"),
+            ("[::1]:5000", Scheme::Http, "http://[::1]:5000/v2/"),
+            ("[::1]", Scheme::Http, "http://[::1]/v2/"),
+        ] {
+            assert_eq!(endpoint(host).url(&ping(), scheme), url);
+        }
+    }
+
+    #[test]
+    fn resolves_locations() {
+        let base = Target::Own("/v2/a/blobs/uploads/?mount=x".into());
+        for (location, expected) in [
+            (
+                "/v2/a/blobs/uploads/1?_state=s",
+                "own https://r.io:5000/v2/a/blobs/uploads/1?_state=s",
+            ),
+            ("1?x=y", "own https://r.io:5000/v2/a/blobs/uploads/1?x=y"),
+            ("../up/./1", "own https://r.io:5000/v2/a/blobs/up/1"),
+            ("?x=y", "own https://r.io:5000/v2/a/blobs/uploads/?x=y"),
+            ("http://R.io/v2/a/1#top", "own https://r.io:5000/v2/a/1"),
+            ("https://r.io:5000/v2/a/1", "own https://r.io:5000/v2/a/1"),
+            ("//other.io/p", "else https://other.io/p"),
+            ("HTTPS://other.io:8443?q", "else https://other.io:8443/?q"),
+            ("https://[2001:db8::1]/p", "else https://[2001:db8::1]/p"),
+            ("https://r.io.evil.io/p", "else https://r.io.evil.io/p"),
+        ] {
+            let registry = endpoint("r.io:5000");
+            let target = registry.resolve(&base, Scheme::Https, location).unwrap();
+            assert_eq!(
+                shown(&registry, Scheme::Https, &target),
+                expected,
+                "{location}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_locations() {
+        let long = format!("/{}", "a".repeat(MAX_LOCATION));
+        let base = Target::Own("/v2/".into());
+        for (location, why) in [
+            ("http://other.io/p", "plain http on other.io"),
+            ("ftp://other.io/p", "neither http nor https"),
+            ("https://user@other.io/p", "user name"),
+            ("https:///p", "no valid host"),
+            ("https://other.io:99999/p", "no valid host"),
+            ("https://[::1/p", "no valid host"),
+            ("/a b", "is no URL"),
+            ("/a\r\nX: y", "is no URL"),
+            ("", "is no URL"),
+            (long.as_str(), "8 KiB"),
+        ] {
+            let error = endpoint("r.io").resolve(&base, Scheme::Https, location);
+            let text = error.unwrap_err().to_string();
+            assert!(text.contains(why), "{location}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_relative_to_elsewhere_stays_there() {
+        let registry = endpoint("r.io");
+        let base = Target::Own("/v2/".into());
+        let away = registry
+            .resolve(&base, Scheme::Https, "https://store.io/a/b")
+            .unwrap();
+        let next = registry.resolve(&away, Scheme::Https, "c?d").unwrap();
+        assert_eq!(
+            shown(&registry, Scheme::Https, &next),
+            "else https://store.io/a/c?d"
+        );
+    }
+
+    #[test]
+    fn follows_a_redirect_that_only_changes_the_scheme() {
+        let registry = endpoint("r.io:80");
+        let base = Target::Own("/v2/a".into());
+        let up = registry.redirect(&base, Scheme::Http, "https://r.io/v2/a");
+        assert_eq!(
+            shown(&registry, Scheme::Http, &up.unwrap()),
+            "else https://r.io/v2/a"
+        );
+        let other = registry.redirect(&base, Scheme::Http, "https://r.io/v2/a/");
+        assert_eq!(
+            shown(&registry, Scheme::Http, &other.unwrap()),
+            "own http://r.io/v2/a/"
+        );
+        let down = registry.redirect(&base, Scheme::Https, "http://r.io/v2/a");
+        assert!(down.unwrap_err().to_string().contains("plain http"));
+    }
+
+    #[test]
+    fn adds_the_digest() {
+        let digest = Digest::parse("multihash+base58:a=").unwrap();
+        for (path, expected) in [
+            ("/u/1", "/u/1?digest=multihash%2Bbase58:a%3D"),
+            ("/u/1?s=t", "/u/1?s=t&digest=multihash%2Bbase58:a%3D"),
+        ] {
+            let target = Target::Own(path.into()).with_digest(&digest);
+            assert_eq!(target.path(), expected);
+        }
+        assert_eq!(without_query("http://h/p?_state=secret"), "http://h/p");
+    }
+}

@@ -1,0 +1,315 @@
+//! Manifests: are they there, and putting them there for certain.
+//!
+//! distribution-spec 1.1 "Pushing Manifests". Blobs are checked by the registry; what a tag points at
+//! after a PUT is checked by nobody, so it is looked at here.
+
+use std::time::Duration;
+
+use crate::image::digest::Digest;
+use crate::image::manifest::{MAX_MANIFEST, Manifest};
+use crate::image::media;
+use crate::image::reference::{Repository, Tag};
+use crate::net::Method;
+use crate::registry::answer::{Refusal, is_page};
+use crate::registry::body::Content;
+use crate::registry::client::{Answer, Call, Client};
+use crate::registry::endpoint;
+use crate::registry::error::{Error, ErrorKind};
+use crate::registry::retry::{Class, Halt};
+
+/// A tag, or a digest.
+#[derive(Clone, Copy, Debug)]
+pub enum ManifestName<'a> {
+    Tag(&'a Tag),
+    Digest(&'a Digest),
+}
+
+/// What a check found out. A check never fails a push: what was refused is `Unknown`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// There, and this is its digest.
+    Present(Digest),
+    Absent,
+    Unknown,
+}
+
+/// A manifest PUT that was refused because these are missing at the registry, though they had been
+/// confirmed: wire rule 9.
+#[derive(Debug)]
+pub enum ManifestFailure {
+    Missing { digests: Vec<Digest>, error: Error },
+    Other(Error),
+}
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What is read of a manifest: its own limit, and as much again for what registries put around it.
+const ANSWER_LIMIT: u64 = MAX_MANIFEST + (64 << 10);
+/// Without all four, registries hide what they have.
+const ACCEPTED: [&str; 4] = [
+    media::OCI_MANIFEST,
+    media::OCI_INDEX,
+    media::DOCKER_MANIFEST,
+    media::DOCKER_LIST,
+];
+
+/// Why a PUT did not settle the matter.
+enum Unsettled {
+    Missing { digests: Vec<Digest>, error: Error },
+    Halted(Halt),
+}
+
+impl Client {
+    /// HEAD with all four media types; when the answer names no digest, GET and hash.
+    ///
+    /// # Errors
+    /// Only when the registry cannot be reached, asks to wait for too long, or it is time to stop.
+    pub fn check_manifest(
+        &self,
+        repository: &Repository,
+        name: ManifestName<'_>,
+    ) -> Result<Presence, Error> {
+        let operation = format!("check of {}", label(repository, name));
+        let mut budget = self.budget();
+        let seen = self.retry(&mut budget, || {
+            self.see_manifest(&operation, repository, name)
+        });
+        match seen {
+            // The server has failed at it again and again: the push will show.
+            Err(error) if error.kind == ErrorKind::Refused => Ok(Presence::Unknown),
+            other => other,
+        }
+    }
+
+    /// One look, without patience.
+    pub(super) fn see_manifest(
+        &self,
+        operation: &str,
+        repository: &Repository,
+        name: ManifestName<'_>,
+    ) -> Result<Presence, Halt> {
+        let target = endpoint::manifest(repository, name);
+        let call = Call::new(Method::Head, target.clone()).header("accept", ACCEPTED.join(", "));
+        let answer = self.exchange(operation, call)?;
+        match answer.status() {
+            200 if is_page(&answer.response) || !answer.target.is_own() => Ok(Presence::Unknown),
+            200 => match (name, named_digest(&answer)) {
+                (ManifestName::Digest(digest), _) => Ok(Presence::Present(digest.clone())),
+                (ManifestName::Tag(_), Some(digest)) => Ok(Presence::Present(digest)),
+                (ManifestName::Tag(_), None) => self.fetch_digest(operation, target),
+            },
+            404 => Ok(Presence::Absent),
+            429 | 500..=599 => Err(self.refuse(operation, &answer)),
+            _ => Ok(Presence::Unknown),
+        }
+    }
+
+    fn fetch_digest(&self, operation: &str, target: endpoint::Target) -> Result<Presence, Halt> {
+        let mut call = Call::new(Method::Get, target).header("accept", ACCEPTED.join(", "));
+        call.limit = ANSWER_LIMIT;
+        let answer = self.exchange(operation, call)?;
+        match answer.status() {
+            200 => Ok(Presence::Present(Digest::of(&answer.response.body))),
+            404 => Ok(Presence::Absent),
+            429 | 500..=599 => Err(self.refuse(operation, &answer)),
+            _ => Ok(Presence::Unknown),
+        }
+    }
+
+    /// Puts a manifest and makes sure that the registry has it under that name.
+    pub fn put_manifest(
+        &self,
+        repository: &Repository,
+        name: ManifestName<'_>,
+        manifest: &Manifest,
+    ) -> Result<(), ManifestFailure> {
+        let operation = format!("upload of {}", label(repository, name));
+        let mut budget = self.budget();
+        let mut missing = Vec::new();
+        let put = self.retry(&mut budget, || {
+            match self.put_once(&operation, repository, name, manifest) {
+                Ok(()) => Ok(()),
+                Err(Unsettled::Halted(halt)) => Err(halt),
+                Err(Unsettled::Missing { digests, error }) => {
+                    missing = digests;
+                    Err(error.into())
+                }
+            }
+        });
+        put.map_err(|error| match missing.is_empty() {
+            true => ManifestFailure::Other(error),
+            false => ManifestFailure::Missing {
+                digests: missing,
+                error,
+            },
+        })
+    }
+
+    fn put_once(
+        &self,
+        operation: &str,
+        repository: &Repository,
+        name: ManifestName<'_>,
+        manifest: &Manifest,
+    ) -> Result<(), Unsettled> {
+        let call = Call::new(Method::Put, endpoint::manifest(repository, name))
+            .header("content-type", manifest.media_type().as_str())
+            .body(Content::Document(manifest.bytes()), PATIENCE);
+        let halt = match self.exchange(operation, call) {
+            Ok(answer) if (200..300).contains(&answer.status()) => {
+                return self.confirm(operation, repository, name, manifest, &answer);
+            }
+            Ok(answer) => {
+                let refusal = answer.refusal();
+                let halt = self.refuse(operation, &answer);
+                match halt {
+                    Halt::Fail(error) if is_missing(&refusal) => {
+                        let digests = missing(manifest, &refusal.digests);
+                        let error = *error;
+                        return Err(Unsettled::Missing { digests, error });
+                    }
+                    other => other,
+                }
+            }
+            Err(halt) => halt,
+        };
+        // Immutable tags refuse what is there already, and answers get lost.
+        let asks = match &halt {
+            Halt::Again(trouble) => matches!(trouble.class, Class::Cut { .. } | Class::Passing),
+            Halt::Fail(error) => error.status.is_some(),
+        };
+        if asks
+            && let Ok(presence) = self.see_manifest(operation, repository, name)
+            && is_ours(&presence, name, manifest)
+        {
+            return Ok(());
+        }
+        Err(Unsettled::Halted(halt))
+    }
+
+    /// A PUT was taken: is it ours that the name stands for now?
+    fn confirm(
+        &self,
+        operation: &str,
+        repository: &Repository,
+        name: ManifestName<'_>,
+        manifest: &Manifest,
+        answer: &Answer,
+    ) -> Result<(), Unsettled> {
+        let named = named_digest(answer);
+        let told = named.is_some_and(|digest| digest.matches(manifest.bytes()));
+        let by_digest = matches!(name, ManifestName::Digest(_)) && answer.status() == 201;
+        if told || by_digest {
+            return Ok(());
+        }
+        let presence = match self.see_manifest(operation, repository, name) {
+            Ok(presence) => presence,
+            Err(halt) => return Err(Unsettled::Halted(halt)),
+        };
+        // Who may push but not pull cannot look.
+        if is_ours(&presence, name, manifest)
+            || (presence == Presence::Unknown && answer.status() == 201)
+        {
+            return Ok(());
+        }
+        let mut trouble = self.passing(operation, answer);
+        trouble.error.reason = match presence {
+            Presence::Present(other) => format!(
+                "registry took the manifest {}, but the tag stands for {other}",
+                short(manifest.digest())
+            ),
+            _ => "registry took the manifest, but does not have it".to_owned(),
+        };
+        Err(Unsettled::Halted(trouble.into()))
+    }
+}
+
+/// `sha256:` and twelve digits.
+pub(super) fn short(digest: &Digest) -> String {
+    let (algorithm, encoded) = (digest.algorithm_name(), digest.short());
+    if encoded.len() == digest.encoded().len() {
+        return digest.to_string();
+    }
+    format!("{algorithm}:{encoded}…")
+}
+
+fn label(repository: &Repository, name: ManifestName<'_>) -> String {
+    match name {
+        ManifestName::Tag(tag) => format!("manifest {repository}:{tag}"),
+        ManifestName::Digest(digest) => format!("manifest {}", short(digest)),
+    }
+}
+
+fn named_digest(answer: &Answer) -> Option<Digest> {
+    let named = answer.response.header("docker-content-digest")?;
+    Digest::parse(named).ok()
+}
+
+fn is_ours(presence: &Presence, name: ManifestName<'_>, manifest: &Manifest) -> bool {
+    match (presence, name) {
+        (Presence::Present(_), ManifestName::Digest(_)) => true,
+        (Presence::Present(digest), ManifestName::Tag(_)) => digest.matches(manifest.bytes()),
+        _ => false,
+    }
+}
+
+fn is_missing(refusal: &Refusal) -> bool {
+    refusal.has("MANIFEST_BLOB_UNKNOWN") || refusal.has("BLOB_UNKNOWN")
+}
+
+/// What a refusal names of the manifest's blobs and children; all of them when it names none.
+fn missing(manifest: &Manifest, named: &[Digest]) -> Vec<Digest> {
+    let descriptors = manifest.blobs().chain(manifest.children());
+    let mut all: Vec<Digest> = descriptors.map(|d| d.digest.clone()).collect();
+    all.sort_unstable();
+    all.dedup();
+    let chosen: Vec<Digest> = all.iter().filter(|d| named.contains(d)).cloned().collect();
+    if chosen.is_empty() { all } else { chosen }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(config: &Digest, layers: &[&Digest]) -> Manifest {
+        let descriptor = |d: &Digest| format!(r#"{{"mediaType":"a/b","size":1,"digest":"{d}"}}"#);
+        let layers: Vec<String> = layers.iter().map(|d| descriptor(d)).collect();
+        let text = format!(
+            r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
+            descriptor(config),
+            layers.join(",")
+        );
+        Manifest::parse(text.into_bytes(), None, None).unwrap()
+    }
+
+    #[test]
+    fn only_what_the_manifest_names_can_be_missing() {
+        let [a, b, c, stranger] = [b"a", b"b", b"c", b"d"].map(|x| Digest::of(x));
+        let manifest = manifest(&a, &[&b, &c, &b]);
+        assert_eq!(missing(&manifest, &[]).len(), 3);
+        assert_eq!(missing(&manifest, std::slice::from_ref(&stranger)).len(), 3);
+        let named = [stranger, c.clone(), b.clone(), b.clone()];
+        let mut both = [b, c];
+        both.sort_unstable();
+        assert_eq!(missing(&manifest, &named), both);
+    }
+
+    #[test]
+    fn any_digest_of_our_bytes_is_ours() {
+        let a = Digest::of(b"a");
+        let ours = manifest(&a, &[]);
+        let tag = Tag::parse("t").unwrap();
+        let mut sha512 = crate::image::digest::Hasher::new(crate::image::digest::Algorithm::Sha512);
+        sha512.update(ours.bytes());
+        for (presence, expected) in [
+            (Presence::Present(ours.digest().clone()), true),
+            (Presence::Present(sha512.finish()), true),
+            (Presence::Present(a.clone()), false),
+            (Presence::Absent, false),
+            (Presence::Unknown, false),
+        ] {
+            assert_eq!(is_ours(&presence, ManifestName::Tag(&tag), &ours), expected);
+        }
+        assert_eq!(short(&Digest::parse("blake3:abc").unwrap()), "blake3:abc");
+        assert_eq!(short(&a), "sha256:ca978112ca1b…");
+    }
+}

@@ -1,0 +1,373 @@
+//! What is known about kinds of registries: one table, one field per quirk, each with its source; and
+//! what a registry has shown of itself since we speak to it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::registry::challenge::Challenge;
+
+/// Sizes to go down to after a 413, in bytes. nginx lets 1 MiB through unless told otherwise.
+const LADDER: [u64; 4] = [64 << 20, 16 << 20, 4 << 20, 1 << 20];
+
+/// What every registry but those with a lower limit of their own takes in one piece.
+const PIECE: u64 = 4 << 20;
+
+/// One kind of registry, known by its host name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Profile {
+    pub(super) name: &'static str,
+    hosts: &'static [Pattern],
+    /// Whether a blob may be sent in several requests.
+    pub(super) chunks: Chunks,
+    /// Whether the `Range` of a status can be believed; elsewhere our own count is.
+    pub(super) range_is_true: bool,
+    /// Whether a body of unknown length is taken.
+    pub(super) unsized_bodies: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Pattern {
+    Is(&'static str),
+    Ends(&'static str),
+    /// Amazon's, which carry account and region in the middle.
+    Between(&'static str, &'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chunks {
+    Never,
+    /// Of so many bytes, the last one excepted.
+    Between(u64, u64),
+}
+
+const ANY: Chunks = Chunks::Between(0, u64::MAX);
+
+static DEFAULT: Profile = Profile {
+    name: "registry",
+    ..default()
+};
+
+static TABLE: &[Profile] = &[
+    Profile {
+        name: "GitHub Container Registry",
+        hosts: &[
+            Pattern::Is("ghcr.io"),
+            Pattern::Between("containers.", ".ghe.com"),
+        ],
+        // Chunks above 4 MiB are refused: https://github.com/oras-project/rust-oci-client/issues/35
+        chunks: Chunks::Between(0, 4 << 20),
+        ..default()
+    },
+    Profile {
+        name: "Amazon ECR",
+        hosts: &[
+            Pattern::Between(".dkr.ecr", ".amazonaws.com"),
+            Pattern::Between(".dkr.ecr", ".amazonaws.com.cn"),
+            Pattern::Between(".dkr-ecr", ".on.aws"),
+            Pattern::Is("public.ecr.aws"),
+        ],
+        // Parts of 5 to 10 MiB: https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
+        chunks: Chunks::Between(5 << 20, 10 << 20),
+        // Stays at the first chunk: https://github.com/aws/containers-roadmap/issues/2831
+        range_is_true: false,
+        ..default()
+    },
+    Profile {
+        name: "Google Artifact Registry",
+        hosts: &[
+            Pattern::Ends("-docker.pkg.dev"),
+            Pattern::Is("gcr.io"),
+            Pattern::Ends(".gcr.io"),
+        ],
+        // "Chunked uploads are not supported":
+        // https://cloud.google.com/artifact-registry/docs/reference/docker-api
+        chunks: Chunks::Never,
+        ..default()
+    },
+    Profile {
+        name: "Azure Container Registry",
+        hosts: &[
+            Pattern::Ends(".azurecr.io"),
+            Pattern::Ends(".azurecr.cn"),
+            Pattern::Ends(".azurecr.us"),
+        ],
+        // CONTENT_LENGTH_INVALID: https://github.com/goharbor/harbor/issues/23016
+        unsized_bodies: false,
+        ..default()
+    },
+    Profile {
+        name: "Quay",
+        hosts: &[Pattern::Is("quay.io")],
+        // One byte too many, and a cut request ends the session:
+        // https://github.com/quay/quay/blob/master/endpoints/v2/blob.py
+        range_is_true: false,
+        ..default()
+    },
+];
+
+/// The fields a row does not name.
+const fn default() -> Profile {
+    Profile {
+        name: "",
+        hosts: &[],
+        chunks: ANY,
+        range_is_true: true,
+        unsized_bodies: true,
+    }
+}
+
+impl Profile {
+    /// By host name, without port, in lower case.
+    pub(super) fn of(host: &str) -> &'static Self {
+        let fits = |pattern: &Pattern| match pattern {
+            Pattern::Is(name) => host == *name,
+            Pattern::Ends(end) => host.len() > end.len() && host.ends_with(end),
+            Pattern::Between(start, end) => host
+                .strip_suffix(end)
+                .is_some_and(|rest| rest.contains(start)),
+        };
+        let found = TABLE.iter().find(|p| p.hosts.iter().any(fits));
+        found.unwrap_or(&DEFAULT)
+    }
+}
+
+/// What one registry has shown of itself.
+#[derive(Debug)]
+pub(super) struct Learned {
+    /// Largest piece to send after a 413; `u64::MAX` while nothing was refused.
+    chunk: AtomicU64,
+    /// A mount from the same repository has been answered with 201.
+    mounts_tell: AtomicBool,
+    no_unsized_bodies: AtomicBool,
+    harbor: AtomicBool,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self {
+            chunk: AtomicU64::new(u64::MAX),
+            mounts_tell: AtomicBool::new(false),
+            no_unsized_bodies: AtomicBool::new(false),
+            harbor: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Learned {
+    /// Whether a blob may be asked for by mounting it. On Harbor that does not protect it from garbage
+    /// collection, HEAD does:
+    /// https://github.com/goharbor/harbor/tree/main/src/server/middleware/blob
+    pub(super) fn may_mount(&self) -> bool {
+        !self.harbor.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn look_for_harbor(&self, challenges: &[Challenge]) {
+        let service = |c: &Challenge| c.param("service") == Some("harbor-registry");
+        if challenges.iter().any(service) {
+            self.harbor.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn mount_told(&self) {
+        self.mounts_tell.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether 202 to a mount from the same repository means that the blob is not there. The
+    /// distribution family, known by `_state=` in its locations, means it.
+    pub(super) fn mounts_tell(&self, location: &str) -> bool {
+        self.mounts_tell.load(Ordering::Relaxed) || location.contains("_state=")
+    }
+
+    pub(super) fn unsized_refused(&self) {
+        self.no_unsized_bodies.store(true, Ordering::Relaxed);
+    }
+
+    fn chunk(&self) -> Option<u64> {
+        Some(self.chunk.load(Ordering::Relaxed)).filter(|chunk| *chunk != u64::MAX)
+    }
+}
+
+/// Everything that decides how large one request's body may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes<'a> {
+    pub(super) profile: &'a Profile,
+    pub(super) learned: &'a Learned,
+    /// What the user asked for.
+    pub(super) asked: Option<u64>,
+    /// What the session asks for at least.
+    pub(super) least: u64,
+}
+
+impl Sizes<'_> {
+    /// The largest body of one request; `None` means all of it.
+    pub(super) fn chunk(&self) -> Option<u64> {
+        let Chunks::Between(least, most) = self.profile.chunks else {
+            return None;
+        };
+        let wanted = match (self.asked, self.learned.chunk()) {
+            (Some(asked), Some(learned)) => asked.min(learned),
+            (asked, learned) => asked.or(learned)?,
+        };
+        Some(wanted.max(least).min(most).max(self.least).max(1))
+    }
+
+    /// The size of the pieces that bytes of unknown number are sent in, where each is held in memory.
+    pub(super) fn piece(&self) -> u64 {
+        let wanted = self.chunk().unwrap_or(PIECE).min(PIECE);
+        match self.profile.chunks {
+            Chunks::Between(least, _) => wanted.max(least).max(self.least),
+            Chunks::Never => wanted,
+        }
+    }
+
+    /// Whether a body of unknown length may be sent.
+    pub(super) fn takes_unsized(&self) -> bool {
+        let refused = self.learned.no_unsized_bodies.load(Ordering::Relaxed);
+        self.profile.unsized_bodies && !refused && self.chunk().is_none()
+    }
+
+    /// After a 413 to a body of `sent` bytes: false when nothing smaller is allowed.
+    pub(super) fn shrink(&self, sent: u64) -> bool {
+        let Chunks::Between(least, most) = self.profile.chunks else {
+            return false;
+        };
+        let allowed = LADDER.map(|size| size.max(least).min(most).max(self.least));
+        let Some(smaller) = allowed.into_iter().find(|size| *size < sent) else {
+            return false;
+        };
+        self.learned.chunk.fetch_min(smaller, Ordering::Relaxed);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn knows_hosts() {
+        for (host, name) in [
+            ("ghcr.io", "GitHub Container Registry"),
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "Amazon ECR"),
+            (
+                "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com",
+                "Amazon ECR",
+            ),
+            (
+                "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+                "Amazon ECR",
+            ),
+            ("europe-west1-docker.pkg.dev", "Google Artifact Registry"),
+            ("eu.gcr.io", "Google Artifact Registry"),
+            ("team.azurecr.io", "Azure Container Registry"),
+            ("quay.io", "Quay"),
+            ("registry-1.docker.io", "registry"),
+            ("notghcr.io", "registry"),
+            ("ghcr.io.example.com", "registry"),
+            (".azurecr.io", "registry"),
+            ("localhost", "registry"),
+        ] {
+            assert_eq!(Profile::of(host).name, name, "{host}");
+        }
+    }
+
+    fn sizes<'a>(host: &str, learned: &'a Learned, asked: Option<u64>, least: u64) -> Sizes<'a> {
+        Sizes {
+            profile: Profile::of(host),
+            learned,
+            asked,
+            least,
+        }
+    }
+
+    #[test]
+    fn chooses_chunks() {
+        for (host, asked, least, expected) in [
+            ("r.io", None, 0, None),
+            ("r.io", None, 5 * MIB, None),
+            ("r.io", Some(MIB), 0, Some(MIB)),
+            ("r.io", Some(0), 0, Some(1)),
+            ("r.io", Some(MIB), 5 * MIB, Some(5 * MIB)),
+            ("ghcr.io", Some(16 * MIB), 0, Some(4 * MIB)),
+            ("public.ecr.aws", Some(MIB), 0, Some(5 * MIB)),
+            ("gcr.io", Some(MIB), 0, None),
+        ] {
+            let learned = Learned::default();
+            assert_eq!(
+                sizes(host, &learned, asked, least).chunk(),
+                expected,
+                "{host} {asked:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn chooses_pieces_for_what_has_no_size() {
+        for (host, asked, least, piece, unsized_body) in [
+            ("r.io", None, 0, 4, true),
+            ("r.io", Some(MIB), 0, 1, false),
+            ("r.io", Some(64 * MIB), 0, 4, false),
+            ("r.io", None, 16 * MIB, 16, true),
+            ("public.ecr.aws", None, 0, 5, true),
+            ("team.azurecr.io", None, 0, 4, false),
+        ] {
+            let learned = Learned::default();
+            let sizes = sizes(host, &learned, asked, least);
+            assert_eq!(sizes.piece(), piece * MIB, "{host} {asked:?}");
+            assert_eq!(sizes.takes_unsized(), unsized_body, "{host} {asked:?}");
+            learned.unsized_refused();
+            assert!(!sizes.takes_unsized());
+        }
+    }
+
+    #[test]
+    fn goes_down_the_ladder_and_remembers() {
+        let learned = Learned::default();
+        let mut steps = vec![200 * MIB];
+        while sizes("r.io", &learned, None, 0).shrink(*steps.last().unwrap()) {
+            steps.push(sizes("r.io", &learned, None, 0).chunk().unwrap());
+        }
+        assert_eq!(steps, [200, 64, 16, 4, 1].map(|m| m * MIB));
+        assert_eq!(
+            sizes("r.io", &learned, Some(64 * MIB), 0).chunk(),
+            Some(MIB)
+        );
+    }
+
+    #[test]
+    fn leaves_the_ladder_where_the_registry_says_so() {
+        for (host, sent, least, expected) in [
+            ("gcr.io", 200, 0, None),
+            ("ghcr.io", 200, 0, Some(4)),
+            ("public.ecr.aws", 200, 0, Some(10)),
+            ("r.io", 200, 32, Some(64)),
+            ("r.io", 64, 32, Some(32)),
+            ("r.io", 32, 32, None),
+            ("r.io", 1, 0, None),
+        ] {
+            let learned = Learned::default();
+            let sizes = sizes(host, &learned, None, least * MIB);
+            assert_eq!(
+                sizes.shrink(sent * MIB),
+                expected.is_some(),
+                "{host} {sent}"
+            );
+            let chunk = sizes.chunk().map(|chunk| chunk / MIB);
+            assert_eq!(chunk, expected, "{host} {sent}");
+        }
+    }
+
+    #[test]
+    fn learns_whether_mounts_tell() {
+        let learned = Learned::default();
+        assert!(!learned.mounts_tell("/u/1?x=y"));
+        assert!(learned.mounts_tell("/u/1?_state=abc"));
+        learned.mount_told();
+        assert!(learned.mounts_tell("/u/1"));
+        let harbor = r#"Bearer realm="https://h/service/token",service="harbor-registry""#;
+        assert!(learned.may_mount());
+        learned.look_for_harbor(&crate::registry::challenge::parse([harbor].into_iter()));
+        assert!(!learned.may_mount());
+    }
+}

@@ -1,0 +1,283 @@
+//! How a host is reached, by http or https, and whether it can be reached at all.
+//!
+//! Decided by the first request, once, while the others wait. Loopback hosts speak http until they
+//! show that they do not; `--insecure` falls back to http; nobody else is guessed about.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::net::{Failure, FailureKind, Response};
+use crate::registry::endpoint::Scheme;
+use crate::registry::error::Error;
+use crate::registry::retry::LONGEST_SILENCE;
+
+#[derive(Debug)]
+pub(super) struct Reach {
+    first: Scheme,
+    second: Option<Scheme>,
+    decided: AtomicU8,
+    deciding: Mutex<()>,
+    contact: Mutex<Contact>,
+}
+
+#[derive(Debug, Default)]
+struct Contact {
+    ever: bool,
+    /// Since when no connection has been made; `None` while all is well.
+    silent_since: Option<Instant>,
+    dead: Option<Error>,
+}
+
+const UNDECIDED: u8 = 0;
+const HTTP: u8 = 1;
+const HTTPS: u8 = 2;
+
+impl Reach {
+    pub(super) fn new(plain_http: bool, insecure: bool, loopback: bool) -> Self {
+        let (first, second) = match (plain_http, loopback, insecure) {
+            (true, _, _) => (Scheme::Http, None),
+            (_, true, _) => (Scheme::Http, Some(Scheme::Https)),
+            (_, _, true) => (Scheme::Https, Some(Scheme::Http)),
+            _ => (Scheme::Https, None),
+        };
+        Self {
+            first,
+            second,
+            decided: AtomicU8::new(if second.is_some() {
+                UNDECIDED
+            } else {
+                mark(first)
+            }),
+            deciding: Mutex::new(()),
+            contact: Mutex::default(),
+        }
+    }
+
+    /// The scheme, as far as is known.
+    pub(super) fn scheme(&self) -> Scheme {
+        self.decision().unwrap_or(self.first)
+    }
+
+    fn decision(&self) -> Option<Scheme> {
+        match self.decided.load(Ordering::Acquire) {
+            HTTP => Some(Scheme::Http),
+            HTTPS => Some(Scheme::Https),
+            _ => None,
+        }
+    }
+
+    /// Sends by the scheme of the host; `send` is called twice while that is not known and the first
+    /// one is not understood.
+    pub(super) fn send(
+        &self,
+        mut send: impl FnMut(Scheme) -> Result<Response, Failure>,
+    ) -> Result<Response, Failure> {
+        let (Some(second), None) = (self.second, self.decision()) else {
+            return send(self.scheme());
+        };
+        let guard = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.decision().is_some() {
+            drop(guard);
+            return send(self.scheme());
+        }
+        let outcome = send(self.first);
+        if !suggests_other(self.first, &outcome) {
+            self.decide(self.first, outcome.is_ok());
+            return outcome;
+        }
+        let other = send(second);
+        let understood = match &other {
+            Ok(_) => true,
+            Err(failure) => second == Scheme::Https && failure.kind == FailureKind::Trust,
+        };
+        if understood {
+            self.decide(second, true);
+            return other;
+        }
+        self.decide(self.first, outcome.is_ok());
+        outcome
+    }
+
+    fn decide(&self, scheme: Scheme, sure: bool) {
+        if sure {
+            self.decided.store(mark(scheme), Ordering::Release);
+        }
+    }
+
+    /// Why nothing more is to be tried here.
+    pub(super) fn dead(&self) -> Option<Error> {
+        self.contact().dead.clone()
+    }
+
+    /// Somebody answered, or at least took the connection.
+    pub(super) fn reached(&self) {
+        let mut contact = self.contact();
+        contact.ever = true;
+        contact.silent_since = None;
+        contact.dead = None;
+    }
+
+    pub(super) fn was_reached(&self) -> bool {
+        self.contact().ever
+    }
+
+    /// No connection was made. True when the host is given up from now on: after half a minute of
+    /// this, or at once where nothing is to be tried twice.
+    pub(super) fn failed(&self, now: Instant, retries: u32, error: &Error) -> bool {
+        let mut contact = self.contact();
+        let since = *contact.silent_since.get_or_insert(now);
+        let over = now.duration_since(since) >= LONGEST_SILENCE;
+        if over || (retries == 0 && !contact.ever) {
+            contact.dead.get_or_insert_with(|| error.clone());
+            return true;
+        }
+        false
+    }
+
+    /// Waiting cannot help.
+    pub(super) fn bury(&self, error: &Error) {
+        self.contact().dead.get_or_insert_with(|| error.clone());
+    }
+
+    fn contact(&self) -> std::sync::MutexGuard<'_, Contact> {
+        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn mark(scheme: Scheme) -> u8 {
+    match scheme {
+        Scheme::Http => HTTP,
+        Scheme::Https => HTTPS,
+    }
+}
+
+/// Whether an outcome looks like the other side speaks the other scheme.
+fn suggests_other(tried: Scheme, outcome: &Result<Response, Failure>) -> bool {
+    match (tried, outcome) {
+        // "Client sent an HTTP request to an HTTPS server": Go; nginx has its own words, also with 400.
+        (Scheme::Http, Ok(response)) => response.status == 400,
+        (Scheme::Https, Ok(_)) => false,
+        (Scheme::Http, Err(failure)) => matches!(
+            failure.kind,
+            FailureKind::Closed | FailureKind::Malformed | FailureKind::Connect
+        ),
+        (Scheme::Https, Err(failure)) => matches!(
+            failure.kind,
+            FailureKind::Closed | FailureKind::Malformed | FailureKind::Connect | FailureKind::Tls
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::registry::error::ErrorKind;
+
+    fn answer(status: u16) -> Result<Response, Failure> {
+        Ok(Response {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            body_sent: 0,
+        })
+    }
+
+    fn failure(kind: FailureKind) -> Result<Response, Failure> {
+        Err(Failure {
+            kind,
+            message: String::new(),
+            reused: false,
+            body_sent: 0,
+            payload_error: None,
+        })
+    }
+
+    /// What http and https answer, what was tried, and what is known afterwards.
+    fn run(
+        reach: &Reach,
+        http: impl Fn() -> Result<Response, Failure>,
+        https: impl Fn() -> Result<Response, Failure>,
+    ) -> (String, Option<Scheme>) {
+        let mut tried = String::new();
+        let _ = reach.send(|scheme| match scheme {
+            Scheme::Http => {
+                tried.push_str("http ");
+                http()
+            }
+            Scheme::Https => {
+                tried.push_str("https ");
+                https()
+            }
+        });
+        (tried, reach.decision())
+    }
+
+    #[test]
+    fn chooses_the_scheme() {
+        use FailureKind::{Closed, Connect, Malformed, Stalled, Tls, Trust};
+        let (http, https) = (Some(Scheme::Http), Some(Scheme::Https));
+        let loopback = || Reach::new(false, false, true);
+        let insecure = || Reach::new(false, true, false);
+        let ok = || answer(200);
+        let bad = || answer(400);
+        let no = |kind| move || failure(kind);
+        let check = |reach: Reach, a: &dyn Fn() -> _, b: &dyn Fn() -> _, tried: &str, known| {
+            assert_eq!(run(&reach, a, b), (tried.to_owned(), known));
+        };
+        check(
+            Reach::new(false, false, false),
+            &ok,
+            &no(Tls),
+            "https ",
+            https,
+        );
+        check(
+            Reach::new(true, true, true),
+            &no(Closed),
+            &ok,
+            "http ",
+            http,
+        );
+        check(loopback(), &ok, &ok, "http ", http);
+        check(loopback(), &no(Stalled), &ok, "http ", None);
+        check(loopback(), &bad, &ok, "http https ", https);
+        check(loopback(), &bad, &no(Tls), "http https ", http);
+        check(loopback(), &no(Malformed), &ok, "http https ", https);
+        check(loopback(), &no(Closed), &no(Trust), "http https ", https);
+        check(loopback(), &no(Connect), &no(Connect), "http https ", None);
+        check(insecure(), &ok, &ok, "https ", https);
+        check(insecure(), &ok, &no(Tls), "https http ", http);
+        check(insecure(), &no(Closed), &no(Tls), "https http ", None);
+        check(insecure(), &ok, &no(Trust), "https ", None);
+    }
+
+    #[test]
+    fn asks_once() {
+        let reach = Reach::new(false, false, true);
+        let ok = || answer(401);
+        assert_eq!(run(&reach, ok, ok).0, "http ");
+        let bad = || answer(400);
+        assert_eq!(run(&reach, bad, ok).0, "http ");
+    }
+
+    #[test]
+    fn gives_up_after_half_a_minute() {
+        let error = Error::new(ErrorKind::Unreachable, "check", "no route");
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let reach = Reach::new(false, false, false);
+        assert!(!reach.failed(at(0), 5, &error));
+        assert!(!reach.failed(at(29), 5, &error));
+        assert!(reach.dead().is_none());
+        reach.reached();
+        assert!(!reach.failed(at(40), 5, &error));
+        assert!(!reach.failed(at(69), 0, &error));
+        assert!(reach.failed(at(70), 5, &error));
+        assert_eq!(reach.dead().unwrap().reason, "no route");
+        let impatient = Reach::new(false, false, false);
+        assert!(impatient.failed(at(0), 0, &error));
+    }
+}

@@ -1,0 +1,401 @@
+//! Sending bytes that are made while they are sent: their digest and size are known at the end only.
+//!
+//! Small results go the way of every other blob. Larger ones go in one PATCH of unknown length, or in
+//! pieces where that is refused; where the registry takes neither they are made twice.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::image::source::{Body, Summary};
+use crate::net::Method;
+use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask, Subject};
+use crate::registry::body::{Content, Pour, Replay};
+use crate::registry::client::{Answer, Call, Client};
+use crate::registry::error::Error;
+use crate::registry::profile::Chunks;
+use crate::registry::retry::{Budget, Class, Halt};
+use crate::registry::transfer::{BRIEF, CHUNK_PATIENCE, CLOSE_PATIENCE, OCTETS, ONCE, PATIENT};
+use crate::registry::upload::{Reply, Session, read_reply};
+
+/// Results up to this are finished in memory, in bytes.
+const SMALL: usize = 1 << 20;
+/// Pieces above this are not held in memory, whatever a registry asks for, in bytes.
+const MOST_PIECE: u64 = 64 << 20;
+
+impl Client {
+    /// Sends bytes that are made while they are sent (wire rule 4).
+    pub fn push_stream(&self, task: &StreamTask<'_>) -> Result<(Summary, Delivery), Error> {
+        let operation = format!("upload of {}", task.what);
+        let unreadable = |error| Error::source(&operation, &error);
+        let mut budget = self.budget();
+        let pour = Pour::open(task.body, 0, SMALL + 1, task.meter).map_err(unreadable)?;
+        if pour.is_whole() {
+            let (bytes, stream) = pour.into_parts();
+            let summary = stream.finish().map_err(unreadable)?;
+            let body: Arc<[u8]> = bytes.into();
+            return self.deliver_made(&mut budget, task, summary, &body);
+        }
+        if self.profile.chunks == Chunks::Never {
+            let summary = measure(pour).map_err(unreadable)?;
+            return self.deliver_again(&mut budget, task, summary);
+        }
+        let mut streaming = Streaming {
+            client: self,
+            task,
+            operation: &operation,
+            ready: Some(pour),
+            session: None,
+            summary: None,
+            lost: false,
+            most: 0,
+            resumed_at: None,
+        };
+        let end = self.retry(&mut budget, || streaming.advance())?;
+        let resumed_at = streaming.resumed_at;
+        match end {
+            End::Sent(summary) => {
+                let delivery = Delivery {
+                    arrival: Arrival::Uploaded,
+                    from: None,
+                    resumed_at,
+                    mount_refused: false,
+                };
+                Ok((summary, delivery))
+            }
+            End::Known(summary) => self.deliver_again(&mut budget, task, summary),
+        }
+    }
+
+    /// The digest is known by now: as any other blob, made once more when it has to be sent.
+    fn deliver_again(
+        &self,
+        budget: &mut Budget,
+        task: &StreamTask<'_>,
+        summary: Summary,
+    ) -> Result<(Summary, Delivery), Error> {
+        let body = Replay {
+            stream: task.body,
+            size: summary.size,
+        };
+        self.deliver_made(budget, task, summary, &body)
+    }
+
+    fn deliver_made(
+        &self,
+        budget: &mut Budget,
+        task: &StreamTask<'_>,
+        summary: Summary,
+        body: &dyn Body,
+    ) -> Result<(Summary, Delivery), Error> {
+        let task = BlobTask {
+            repository: task.repository,
+            digest: &summary.digest,
+            body,
+            mount_from: None,
+            no_mount: false,
+            meter: task.meter,
+        };
+        let delivery = self.deliver(budget, &task)?;
+        Ok((summary, delivery))
+    }
+}
+
+/// How sending a stream ended.
+enum End {
+    Sent(Summary),
+    /// It did not arrive, but now its digest and size are known.
+    Known(Summary),
+}
+
+/// One stream on its way. What it knows outlives the trouble it meets.
+struct Streaming<'a> {
+    client: &'a Client,
+    task: &'a StreamTask<'a>,
+    operation: &'a str,
+    /// Opened and not yet sent from.
+    ready: Option<Pour<'a>>,
+    session: Option<Session>,
+    /// Everything has been made.
+    summary: Option<Summary>,
+    /// The session in which everything was sent is of no use.
+    lost: bool,
+    /// Bytes that have gone out into the session, at most.
+    most: u64,
+    resumed_at: Option<u64>,
+}
+
+impl Streaming<'_> {
+    fn advance(&mut self) -> Result<End, Halt> {
+        loop {
+            if let Some(summary) = self.summary.clone().filter(|_| self.lost) {
+                return Ok(End::Known(summary));
+            }
+            let Some(mut session) = self.session.take() else {
+                self.open()?;
+                continue;
+            };
+            if let Some(summary) = self.summary.clone() {
+                return match self.close(session, &summary, &[])? {
+                    true => Ok(End::Sent(summary)),
+                    false => continue,
+                };
+            }
+            if session.is_doubtful() {
+                match self
+                    .client
+                    .settle_session(self.operation, &mut session, self.most)
+                {
+                    Ok(true) => {
+                        self.resumed_at = Some(session.held());
+                        self.session = Some(session);
+                    }
+                    Ok(false) => {}
+                    Err(halt) => return Err(self.keep(session, halt)),
+                }
+            } else if self.client.sizes(session.min_chunk()).takes_unsized() {
+                self.pour(session)?;
+            } else if let Some(end) = self.pieces(session)? {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Halt> {
+        let opened = self
+            .client
+            .open_session(self.operation, self.task.repository);
+        self.session = Some(opened?);
+        self.most = 0;
+        Ok(())
+    }
+
+    fn keep(&mut self, session: Session, halt: Halt) -> Halt {
+        self.session = Some(session);
+        halt
+    }
+
+    fn doubt(&mut self, mut session: Session, halt: Halt) -> Halt {
+        session.doubt();
+        self.keep(session, halt)
+    }
+
+    /// One PATCH with all that is left, however much that is.
+    fn pour(&mut self, mut session: Session) -> Result<(), Halt> {
+        let held = session.held();
+        let mut pour = match self.ready.take().filter(|_| held == 0) {
+            Some(ready) => ready,
+            None => Pour::open(self.task.body, held, 1, self.task.meter)
+                .map_err(|error| Error::source(self.operation, &error))?,
+        };
+        if pour.is_whole() && pour.head().is_empty() {
+            return self.made(session, pour);
+        }
+        self.task.meter.seek(held);
+        let call = Call::new(Method::Patch, session.location().clone())
+            .header("content-type", OCTETS)
+            .body(Content::Pour(&mut pour), CLOSE_PATIENCE);
+        let outcome = self.client.exchange(self.operation, call);
+        self.most = self.most.max(held + pour.taken());
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(halt) if pour.taken() == 0 => {
+                self.ready = Some(pour).filter(|_| held == 0);
+                return Err(self.keep(session, halt));
+            }
+            Err(halt) => return Err(self.doubt(session, halt)),
+        };
+        let refusal = answer.refusal();
+        match (
+            read_reply(false, answer.status(), &refusal),
+            answer.status(),
+        ) {
+            (Reply::Taken, _) if pour.is_empty() => {
+                self.client.follow(self.operation, &mut session, &answer)?;
+                self.made(session, pour)
+            }
+            (Reply::Taken | Reply::OutOfStep | Reply::Odd, _) => {
+                let trouble = self.client.passing(self.operation, &answer);
+                Err(self.doubt(session, trouble.into()))
+            }
+            (Reply::Gone, _) => Err(self.client.passing(self.operation, &answer).into()),
+            (Reply::TooLarge | Reply::Refused, 400 | 411 | 413 | 501) => {
+                self.client.learned.unsized_refused();
+                Ok(())
+            }
+            _ => Err(self.refused(session, &answer)),
+        }
+    }
+
+    /// The last byte is out: what was it all?
+    fn made(&mut self, mut session: Session, pour: Pour<'_>) -> Result<(), Halt> {
+        let (_, stream) = pour.into_parts();
+        let summary = stream
+            .finish()
+            .map_err(|error| Error::source(self.operation, &error))?;
+        session.stored(summary.size);
+        self.session = Some(session);
+        self.summary = Some(summary);
+        Ok(())
+    }
+
+    fn refused(&mut self, session: Session, answer: &Answer) -> Halt {
+        match self.client.refuse(self.operation, answer) {
+            again @ Halt::Again(_) => self.doubt(session, again),
+            fail @ Halt::Fail(_) => fail,
+        }
+    }
+
+    /// PATCH by PATCH from a buffer; the last piece travels in the PUT.
+    fn pieces(&mut self, mut session: Session) -> Result<Option<End>, Halt> {
+        let piece = self.client.sizes(session.min_chunk()).piece();
+        let unreadable = |error| Error::source(self.operation, &error);
+        let held = session.held();
+        self.ready = None;
+        let mut pour = Pour::open(self.task.body, held, 0, self.task.meter).map_err(unreadable)?;
+        let Some(piece) = usize::try_from(piece).ok().filter(|_| piece <= MOST_PIECE) else {
+            return Ok(Some(End::Known(measure(pour).map_err(unreadable)?)));
+        };
+        loop {
+            pour.read_ahead(piece + 1).map_err(unreadable)?;
+            if pour.is_whole() && pour.head().len() <= piece {
+                let (last, stream) = pour.into_parts();
+                let summary = stream.finish().map_err(unreadable)?;
+                let sent = self.close(session, &summary, &last)?;
+                return Ok(sent.then_some(End::Sent(summary)));
+            }
+            match self.send_piece(session, &pour.head()[..piece])? {
+                Some(next) => session = next,
+                None => return Ok(None),
+            }
+            pour.pass(piece);
+        }
+    }
+
+    /// One PATCH. `None` when the next one has to begin elsewhere.
+    fn send_piece(&mut self, mut session: Session, bytes: &[u8]) -> Result<Option<Session>, Halt> {
+        let (from, sent) = (session.held(), bytes.len() as u64);
+        let meter = self.task.meter;
+        let call = Call::new(Method::Patch, session.location().clone())
+            .header("content-type", OCTETS)
+            .header("content-range", format!("{from}-{}", from + sent - 1))
+            .body(Content::Piece { bytes, from, meter }, CHUNK_PATIENCE);
+        self.most = self.most.max(from + sent);
+        let answer = match self.client.exchange(self.operation, call) {
+            Ok(answer) => answer,
+            Err(halt) => return Err(self.doubt(session, halt)),
+        };
+        let refusal = answer.refusal();
+        match read_reply(false, answer.status(), &refusal) {
+            Reply::Taken => {
+                self.client.follow(self.operation, &mut session, &answer)?;
+                session.stored(from + sent);
+                Ok(Some(session))
+            }
+            Reply::TooLarge => {
+                self.smaller(session, &answer, sent)?;
+                Ok(None)
+            }
+            Reply::OutOfStep | Reply::Odd => {
+                let trouble = self.client.passing(self.operation, &answer);
+                Err(self.doubt(session, trouble.into()))
+            }
+            Reply::Gone => Err(self.client.passing(self.operation, &answer).into()),
+            _ => Err(self.refused(session, &answer)),
+        }
+    }
+
+    fn smaller(&mut self, session: Session, answer: &Answer, sent: u64) -> Result<(), Halt> {
+        if self.client.sizes(session.min_chunk()).shrink(sent) {
+            self.session = Some(session);
+            return Ok(());
+        }
+        Err(self.client.too_large(self.operation, answer, sent).into())
+    }
+
+    /// PUT with the digest and the last bytes. False when something else has to be done first.
+    fn close(&mut self, session: Session, summary: &Summary, last: &[u8]) -> Result<bool, Halt> {
+        let (from, sent) = (session.held(), last.len() as u64);
+        let meter = self.task.meter;
+        let target = session.location().with_digest(&summary.digest);
+        let mut call = Call::new(Method::Put, target);
+        if sent > 0 {
+            let content = Content::Piece {
+                bytes: last,
+                from,
+                meter,
+            };
+            call = call
+                .header("content-type", OCTETS)
+                .header("content-range", format!("{from}-{}", from + sent - 1))
+                .body(content, CLOSE_PATIENCE);
+        }
+        call.patience = CLOSE_PATIENCE;
+        let outcome = self.client.exchange(self.operation, call);
+        let (halt, looks) = match outcome {
+            Ok(answer) => {
+                let refusal = answer.refusal();
+                match (read_reply(true, answer.status(), &refusal), answer.status()) {
+                    (Reply::Taken, _) => return Ok(true),
+                    (Reply::TooLarge, _) if sent > 0 => {
+                        self.smaller(session, &answer, sent)?;
+                        return Ok(false);
+                    }
+                    (Reply::Uncertain | Reply::Odd, status) if status != 503 => {
+                        let looks = match status {
+                            408 | 499 | 504 | 524 => PATIENT,
+                            _ => BRIEF,
+                        };
+                        (self.client.passing(self.operation, &answer).into(), looks)
+                    }
+                    (Reply::Gone | Reply::OutOfStep | Reply::WrongDigest, _) => {
+                        self.lose(summary);
+                        return Err(self.client.passing(self.operation, &answer).into());
+                    }
+                    _ => (self.client.refuse(self.operation, &answer), &[][..]),
+                }
+            }
+            Err(halt) => {
+                let looks = match &halt {
+                    Halt::Again(trouble) => match trouble.class {
+                        Class::Cut { silent: true, .. } => PATIENT,
+                        Class::Cut { .. } => ONCE,
+                        _ => &[],
+                    },
+                    Halt::Fail(_) => &[],
+                };
+                (halt, looks)
+            }
+        };
+        if self.client.look_for(self.subject(summary), looks)? {
+            return Ok(true);
+        }
+        if sent > 0 {
+            self.lose(summary);
+        } else {
+            self.session = Some(session);
+        }
+        Err(halt)
+    }
+
+    /// Everything was made, and the session is of no use any more.
+    fn lose(&mut self, summary: &Summary) {
+        self.summary = Some(summary.clone());
+        self.lost = true;
+    }
+
+    fn subject<'b>(&'b self, summary: &'b Summary) -> Subject<'b> {
+        Subject {
+            operation: self.operation,
+            repository: self.task.repository,
+            digest: &summary.digest,
+            size: summary.size,
+        }
+    }
+}
+
+/// Digest and size of a stream that is sent to nobody.
+fn measure(pour: Pour<'_>) -> io::Result<Summary> {
+    let (_, mut stream) = pour.into_parts();
+    io::copy(&mut stream, &mut io::sink())?;
+    stream.finish()
+}

@@ -1,0 +1,398 @@
+//! Bringing a blob of known digest: the way it takes, step by step, and back to where trouble was met.
+
+use crate::image::reference::Repository;
+use crate::net::Method;
+use crate::registry::answer::Refusal;
+use crate::registry::blobs::{Arrival, BlobTask, Delivery, Mounted, Sight, Subject};
+use crate::registry::body::{Content, verify};
+use crate::registry::client::{Answer, Call, Client};
+use crate::registry::error::{Error, ErrorKind};
+use crate::registry::manifests::short;
+use crate::registry::retry::{Budget, Class, Halt, Trouble};
+use crate::registry::upload::{Next, Reply, Session, read_reply};
+
+/// Pauses before each look for a blob whose closing request had no clear answer, in seconds: after an
+/// end of the connection, after an error of the server, and where a commit may still be under way.
+pub(super) const ONCE: &[u64] = &[0];
+pub(super) const BRIEF: &[u64] = &[0, 1, 2];
+pub(super) const PATIENT: &[u64] = &[0, 1, 2, 4, 8];
+/// Where 202 to a mount says nothing, bodies above this are asked for by HEAD first, in bytes.
+const WORTH_A_QUESTION: u64 = 64 << 10;
+pub(super) const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+pub(super) const CHUNK_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5 * 60);
+pub(super) const OCTETS: &str = "application/octet-stream";
+
+impl Client {
+    /// Brings a blob of known digest into a repository: mount or check, upload, resume, chunks.
+    pub fn push_blob(&self, task: &BlobTask<'_>) -> Result<Delivery, Error> {
+        self.deliver(&mut self.budget(), task)
+    }
+
+    pub(super) fn deliver(
+        &self,
+        budget: &mut Budget,
+        task: &BlobTask<'_>,
+    ) -> Result<Delivery, Error> {
+        let operation = format!("upload of {}", short(task.digest));
+        let mut transfer = Transfer {
+            client: self,
+            task,
+            subject: Subject {
+                operation: &operation,
+                repository: task.repository,
+                digest: task.digest,
+                size: task.body.size(),
+            },
+            session: None,
+            mounts: !task.no_mount,
+            asks: !task.no_mount,
+            verified: false,
+            sent_whole: false,
+            resumed_at: None,
+            mount_refused: false,
+        };
+        self.retry(budget, || transfer.advance())
+    }
+}
+
+/// One blob on its way. What it knows outlives the trouble it meets.
+struct Transfer<'a> {
+    client: &'a Client,
+    task: &'a BlobTask<'a>,
+    subject: Subject<'a>,
+    session: Option<Session>,
+    /// Whether to mount, or to ask by mounting; not after it was answered with nonsense.
+    mounts: bool,
+    /// Whether a HEAD is worth its while; not after it was answered with nonsense.
+    asks: bool,
+    /// The registry has called our bytes wrong, and they are right.
+    verified: bool,
+    /// All bytes went out once, so what is found there later is our own doing.
+    sent_whole: bool,
+    resumed_at: Option<u64>,
+    mount_refused: bool,
+}
+
+impl Transfer<'_> {
+    fn advance(&mut self) -> Result<Delivery, Halt> {
+        loop {
+            let Some(session) = self.session.take() else {
+                match self.begin()? {
+                    Some(arrival) => return Ok(self.delivery(arrival)),
+                    None => continue,
+                }
+            };
+            if self.send(session)? {
+                return Ok(self.delivery(Arrival::Uploaded));
+            }
+        }
+    }
+
+    fn delivery(&self, found: Arrival) -> Delivery {
+        let arrival = match found {
+            Arrival::Present if self.sent_whole => Arrival::Uploaded,
+            other => other,
+        };
+        let from = self.task.mount_from.filter(|_| arrival == Arrival::Mounted);
+        Delivery {
+            arrival,
+            from: from.cloned(),
+            resumed_at: self.resumed_at.filter(|_| arrival == Arrival::Uploaded),
+            mount_refused: self.mount_refused,
+        }
+    }
+
+    /// Finds out whether the blob is there; opens a session when it is not.
+    fn begin(&mut self) -> Result<Option<Arrival>, Halt> {
+        let client = self.client;
+        let repository = self.task.repository;
+        let other = self.task.mount_from.filter(|from| *from != repository);
+        if !self.task.no_mount && !client.learned.may_mount() {
+            self.mount_refused = other.is_some();
+            if self.look()? == Sight::There {
+                return Ok(Some(Arrival::Present));
+            }
+            return self.open();
+        }
+        if !self.mounts {
+            if self.is_worth_a_look() && self.look()? == Sight::There {
+                return Ok(Some(Arrival::Present));
+            }
+            return self.open();
+        }
+        self.mount(other)
+    }
+
+    fn mount(&mut self, other: Option<&Repository>) -> Result<Option<Arrival>, Halt> {
+        let from = other.unwrap_or(self.task.repository);
+        let mounted = self.client.mount_blob(self.subject, from);
+        self.mount_refused = other.is_some() && !matches!(mounted, Ok(Mounted::Yes));
+        match mounted? {
+            Mounted::Yes if other.is_some() => Ok(Some(Arrival::Mounted)),
+            Mounted::Yes => Ok(Some(Arrival::Present)),
+            Mounted::No { session, told } => {
+                if !told && self.is_worth_a_look() && self.look()? == Sight::There {
+                    return Ok(Some(Arrival::Present));
+                }
+                self.session = Some(session);
+                Ok(None)
+            }
+            Mounted::Refused => {
+                self.mounts = false;
+                Ok(None)
+            }
+        }
+    }
+
+    fn open(&mut self) -> Result<Option<Arrival>, Halt> {
+        let session = self
+            .client
+            .open_session(self.subject.operation, self.task.repository)?;
+        self.session = Some(session);
+        Ok(None)
+    }
+
+    fn is_worth_a_look(&self) -> bool {
+        self.asks && self.subject.size > WORTH_A_QUESTION
+    }
+
+    /// HEAD; where it meets an error of the server twice it is left alone.
+    fn look(&mut self) -> Result<Sight, Halt> {
+        match self.client.see_blob(self.subject) {
+            Err(Halt::Again(trouble)) if trouble.class == Class::Passing => {
+                if std::mem::replace(&mut self.asks, false) {
+                    return Err(Halt::Again(trouble));
+                }
+                Ok(Sight::Unknown)
+            }
+            other => other,
+        }
+    }
+
+    /// Sends what the session wants next. True when the blob is complete.
+    fn send(&mut self, session: Session) -> Result<bool, Halt> {
+        let chunk = self.client.sizes(session.min_chunk()).chunk();
+        match session.next(self.subject.size, chunk) {
+            Next::Status => {
+                self.take_up(session)?;
+                Ok(false)
+            }
+            Next::Chunk { from, to } => {
+                let target = session.location().clone();
+                let call = Call::new(Method::Patch, target)
+                    .header("content-type", OCTETS)
+                    .header("content-range", format!("{from}-{}", to - 1))
+                    .body(self.part(from, to), CHUNK_PATIENCE);
+                let outcome = self.client.exchange(self.subject.operation, call);
+                self.chunk_sent(session, to, outcome)?;
+                Ok(false)
+            }
+            Next::Close { from } => {
+                let to = self.subject.size;
+                let target = session.location().with_digest(self.task.digest);
+                let mut call = Call::new(Method::Put, target)
+                    .header("content-type", OCTETS)
+                    .body(self.part(from, to), CLOSE_PATIENCE);
+                if from > 0 && from < to {
+                    call = call.header("content-range", format!("{from}-{}", to - 1));
+                }
+                match self.client.exchange(self.subject.operation, call) {
+                    Ok(answer) => self.closed(session, from, &answer),
+                    Err(Halt::Again(trouble)) => self.cut(session, to - from, *trouble),
+                    Err(fail) => Err(fail),
+                }
+            }
+        }
+    }
+
+    fn part(&self, from: u64, to: u64) -> Content<'_> {
+        Content::Part {
+            body: self.task.body,
+            from,
+            to,
+            meter: self.task.meter,
+        }
+    }
+
+    /// Asks the session how much it holds, and goes on from there or begins again.
+    fn take_up(&mut self, mut session: Session) -> Result<(), Halt> {
+        let operation = self.subject.operation;
+        let settled = self
+            .client
+            .settle_session(operation, &mut session, self.subject.size);
+        match settled {
+            Ok(true) => {
+                self.resumed_at = Some(session.held());
+                self.session = Some(session);
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(halt) => {
+                self.session = Some(session);
+                Err(halt)
+            }
+        }
+    }
+
+    fn chunk_sent(
+        &mut self,
+        mut session: Session,
+        end: u64,
+        outcome: Result<Answer, Halt>,
+    ) -> Result<(), Halt> {
+        let operation = self.subject.operation;
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(halt) => {
+                if !is_unconnected(&halt) {
+                    session.doubt();
+                }
+                self.session = Some(session);
+                return Err(halt);
+            }
+        };
+        let refusal = answer.refusal();
+        match read_reply(false, answer.status(), &refusal) {
+            Reply::Taken => {
+                self.client.follow(operation, &mut session, &answer)?;
+                session.stored(end);
+                self.session = Some(session);
+                Ok(())
+            }
+            Reply::TooLarge => {
+                let sent = end - session.held();
+                self.smaller(session, &answer, sent).map(drop)
+            }
+            Reply::Uncertain => {
+                session.doubt();
+                self.session = Some(session);
+                Err(self.client.refuse(operation, &answer))
+            }
+            reply => self.not_taken(session, &answer, &refusal, reply),
+        }
+    }
+
+    fn closed(&mut self, session: Session, from: u64, answer: &Answer) -> Result<bool, Halt> {
+        let refusal = answer.refusal();
+        match read_reply(true, answer.status(), &refusal) {
+            Reply::Taken => Ok(true),
+            Reply::TooLarge => {
+                self.smaller(session, answer, self.subject.size - from)?;
+                Ok(false)
+            }
+            // A 503 asks for a pause first; the session will tell.
+            Reply::Uncertain | Reply::Odd if answer.status() != 503 => {
+                let trouble = self.client.passing(self.subject.operation, answer);
+                let patient = matches!(answer.status(), 408 | 499 | 504 | 524);
+                let looks = if patient { PATIENT } else { BRIEF };
+                self.uncertain(session, trouble, looks)
+            }
+            reply => {
+                self.sent_whole |= reply == Reply::Uncertain;
+                self.not_taken(session, answer, &refusal, reply)?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// The closing request got no answer.
+    fn cut(&mut self, mut session: Session, sent: u64, trouble: Trouble) -> Result<bool, Halt> {
+        match trouble.class {
+            Class::Cut { sent: some, silent } if some == sent => {
+                self.sent_whole = true;
+                let looks = if silent { PATIENT } else { ONCE };
+                self.uncertain(session, trouble, looks)
+            }
+            Class::Unconnected => {
+                self.session = Some(session);
+                Err(trouble.into())
+            }
+            _ => {
+                session.doubt();
+                self.session = Some(session);
+                Err(trouble.into())
+            }
+        }
+    }
+
+    /// After a 413: the same session, in smaller pieces.
+    fn smaller(&mut self, session: Session, answer: &Answer, sent: u64) -> Result<(), Halt> {
+        if self.client.sizes(session.min_chunk()).shrink(sent) {
+            self.session = Some(session);
+            return Ok(());
+        }
+        let operation = self.subject.operation;
+        Err(self.client.too_large(operation, answer, sent).into())
+    }
+
+    fn not_taken(
+        &mut self,
+        mut session: Session,
+        answer: &Answer,
+        refusal: &Refusal,
+        reply: Reply,
+    ) -> Result<(), Halt> {
+        let operation = self.subject.operation;
+        match reply {
+            Reply::OutOfStep | Reply::Odd => {
+                session.doubt();
+                self.session = Some(session);
+                Err(self.client.passing(operation, answer).into())
+            }
+            // A commit whose answer was lost ends like this too: beginning again asks first.
+            Reply::Gone => Err(self.client.passing(operation, answer).into()),
+            Reply::WrongDigest => Err(self.wrong_digest(answer, refusal)),
+            _ => {
+                let halt = self.client.refuse(operation, answer);
+                if matches!(halt, Halt::Again(_)) {
+                    session.doubt();
+                    self.session = Some(session);
+                }
+                Err(halt)
+            }
+        }
+    }
+
+    /// Nobody knows whether the blob is complete. The session stays for when it is not.
+    fn uncertain(
+        &mut self,
+        mut session: Session,
+        trouble: Trouble,
+        looks: &[u64],
+    ) -> Result<bool, Halt> {
+        if self.client.look_for(self.subject, looks)? {
+            return Ok(true);
+        }
+        session.doubt();
+        self.session = Some(session);
+        Err(trouble.into())
+    }
+
+    /// The registry says that the bytes are not what their digest says. Who is wrong?
+    fn wrong_digest(&mut self, answer: &Answer, refusal: &Refusal) -> Halt {
+        let operation = self.subject.operation;
+        let ours = match verify(self.task.body, self.task.digest) {
+            Ok(ours) => ours,
+            Err(error) => return Error::source(operation, &error).into(),
+        };
+        if let Some(ours) = ours.filter(|ours| ours != self.task.digest) {
+            let digest = self.task.digest;
+            let reason = format!("the local bytes do not have the digest {digest}, but {ours}");
+            return Error::new(ErrorKind::Source, operation, reason).into();
+        }
+        let mut trouble = self.client.passing(operation, answer);
+        trouble.error.reason = format!(
+            "registry says that the bytes it received have another digest{}, while the local ones are right",
+            refusal.suffix()
+        );
+        // The session holds the wrong bytes, so it is left; once may be chance.
+        if std::mem::replace(&mut self.verified, true) {
+            return trouble.error.into();
+        }
+        trouble.into()
+    }
+}
+
+fn is_unconnected(halt: &Halt) -> bool {
+    matches!(halt, Halt::Again(trouble) if trouble.class == Class::Unconnected)
+}
