@@ -295,8 +295,8 @@ mod tests {
         };
         let mut budget = Budget::seeded(1, 1);
         let mut asked_for = waits(&mut budget, asked(100), 4);
-        assert_eq!(decisions.pop(), Some(Decision::TooLong));
-        assert_eq!(decisions, [Decision::Wait(Duration::from_secs(100)); 3]);
+        assert_eq!(asked_for.pop(), Some(Decision::TooLong));
+        assert_eq!(asked_for, [Decision::Wait(Duration::from_secs(100)); 3]);
         let mut impatient = Budget::seeded(5, 1);
         assert_eq!(waits(&mut impatient, asked(301), 1), [Decision::TooLong]);
         let mut unsaid = Budget::seeded(2, 1);

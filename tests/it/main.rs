@@ -17,4 +17,6 @@ mod sources;
 mod static_binary;
 mod support;
 mod tidy;
+mod wire;
+mod wire_push;
 mod without;
