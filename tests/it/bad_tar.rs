@@ -4,12 +4,15 @@ use std::fs;
 
 use hoist::image::discover::{Options, discover};
 use hoist::image::error::ImageError;
+use hoist::image::source::{Content, Image};
 use serde_json::{Value, json};
 use tar::EntryType;
 use tempfile::{TempDir, tempdir};
 
-use crate::support::archives::{ImageSpec, docker_archive, docker25_archive, oci_archive};
-use crate::support::images::{looked, problems, refusal, whole};
+use crate::support::archives::{
+    ImageSpec, containerd_archive, docker_archive, docker25_archive, noise, oci_archive,
+};
+use crate::support::images::{bytes, looked, problems, refusal, whole};
 use crate::support::members::Members;
 
 /// A docker archive of these members, `manifest.json` last.
@@ -244,4 +247,54 @@ fn a_layer_in_a_form_that_no_registry_knows_is_refused() {
     docker.members.file("layer.tar.xz", b"\xfd7zXZ\0\0\x04");
     let expected = "layer \"layer.tar.xz\" is compressed with xz, which is no layer form";
     assert_eq!(docker.problems("layer.tar.xz"), [expected]);
+}
+
+/// Whatever is written over in an archive: no panic, and what is found can be read to its end.
+#[test]
+fn archives_with_flipped_bytes_give_only_what_can_be_read() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("app.tar");
+    let spec = [
+        ImageSpec::new("app:1").layer(1, 700),
+        ImageSpec::new("b:1").layer(2, 9),
+    ];
+    for write in [
+        docker_archive,
+        docker25_archive,
+        containerd_archive,
+        oci_archive,
+    ] {
+        write(&path, &spec);
+        let good = fs::read(&path).unwrap();
+        for seed in 0..200 {
+            let mut bad = good.clone();
+            for place in noise(seed, 24).chunks(8) {
+                let place: [u8; 8] = place.try_into().unwrap();
+                let at = u64::from_le_bytes(place) % good.len() as u64;
+                bad[usize::try_from(at).unwrap()] ^= place[0] | 1;
+            }
+            fs::write(&path, &bad).unwrap();
+            let Ok(found) = discover(&path, Options::default()) else {
+                continue;
+            };
+            for image in &found.images {
+                read_all(image);
+            }
+        }
+    }
+}
+
+fn read_all(image: &Image) {
+    match &image.content {
+        Content::Found(tree) => {
+            for (descriptor, stored) in tree.nodes.iter().flat_map(|node| &node.blobs) {
+                assert_eq!(bytes(stored).len() as u64, descriptor.size);
+            }
+        }
+        Content::Made(parts) => {
+            for layer in &parts.layers {
+                bytes(&layer.stored);
+            }
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
 
 use hoist::image::digest::Digest;
 use hoist::image::discover::{Options, discover};
@@ -14,7 +16,7 @@ use crate::support::archives::{
     CONFIG, Form, ImageSpec, LayerSpec, Layout, containerd_archive, docker_archive,
     docker25_archive, layout, oci_archive,
 };
-use crate::support::images::{assert_silent, bytes, names, tree, whole};
+use crate::support::images::{assert_silent, bytes, names, refusal, tree, whole};
 use crate::support::members::Members;
 
 #[test]
@@ -254,4 +256,24 @@ fn a_blob_that_shrinks_later_is_an_error_and_no_short_body() {
         .read_to_end(&mut Vec::new())
         .unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+/// Opening one of these would wait for ever, or do something.
+#[test]
+fn what_is_neither_file_nor_folder_is_not_opened() {
+    let dir = tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let _socket = UnixListener::bind(dir.path().join("socket")).unwrap();
+    layout(
+        &dir.path().join("z"),
+        &[ImageSpec::new("app:1").layer(1, 1)],
+    );
+    assert_eq!(whole(dir.path()).len(), 1);
+    let message = refusal(&fifo).to_string();
+    assert!(
+        message.ends_with("is neither a file nor a folder"),
+        "{message}"
+    );
 }
