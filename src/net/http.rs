@@ -32,8 +32,15 @@ pub struct Http {
 
 impl Http {
     /// # Errors
-    /// A CA file that cannot be read or holds no certificate: a sentence naming it.
+    /// A CA file that cannot be read or holds no certificate: a sentence naming it. A user agent
+    /// that cannot be sent.
     pub fn new(settings: &Settings) -> Result<Self, String> {
+        if HeaderValue::from_str(&settings.user_agent).is_err() {
+            return Err(format!(
+                "user agent {:?} is not valid in a header",
+                settings.user_agent
+            ));
+        }
         let switch = Arc::new(Switch::default());
         let stash = Arc::new(Stash::new(Dialer {
             tls: Arc::new(tls::client_config(&settings.ca_certs, settings.insecure)?),

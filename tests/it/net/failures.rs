@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::Instant;
 
-use hoist::net::{FailureKind, Method, Payload, Request};
+use hoist::net::{FailureKind, Http, Method, Payload, Request, Settings};
 
 use super::{BIG, LIMIT, STALL, assert_failure, get, get_now, http, impatient, nobody, put, send};
 use crate::support::proxy::{Down, Fault, Proxy, Up};
@@ -66,6 +66,12 @@ fn requests_that_cannot_be_sent_say_so() {
         "Authorization",
     );
     assert!(!failure.message.contains("cret"));
+    let settings = Settings {
+        user_agent: "line\nbreak".to_owned(),
+        ..Settings::default()
+    };
+    let problem = Http::new(&settings).err().unwrap();
+    assert!(problem.contains("user agent"), "{problem}");
 }
 
 #[test]
