@@ -161,7 +161,8 @@ impl Archive {
         let docker = self.list("manifest.json");
         let docker =
             docker.filter(|list| list.as_ref().map_or(true, |bytes| docker::is_list(bytes)));
-        let is_layout = self.index.has("oci-layout") || self.index.has("index.json");
+        let is_layout = self.index.has("oci-layout")
+            || (self.index.has("index.json") && self.index.has_below("blobs/"));
         let oci = is_layout.then(|| self.list("index.json"));
         let oci = oci.map(|list| list.unwrap_or_else(|| Err("index.json is missing".into())));
         let mut found = match (docker, oci) {

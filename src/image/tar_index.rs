@@ -99,6 +99,12 @@ impl TarIndex {
         self.members.contains_key(name.as_bytes())
     }
 
+    /// Whether there are members in the folder `prefix`, which ends in a slash.
+    pub(crate) fn has_below(&self, prefix: &str) -> bool {
+        let prefix = prefix.as_bytes();
+        self.members.keys().any(|name| name.starts_with(prefix))
+    }
+
     /// What is wrong with the file as a tar file, if anything: it is cut off, or a header is none.
     pub(crate) fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
@@ -174,10 +180,8 @@ fn is_part_of_image(name: &[u8]) -> bool {
     let is_id = |text: &[u8]| text.len() == 64 && text.iter().all(u8::is_ascii_hexdigit);
     let hex_before = |ending: &[u8]| name.strip_suffix(ending).is_some_and(is_id);
     let folder = name.split(|&b| b == b'/').next().unwrap_or_default();
-    matches!(
-        name,
-        b"manifest.json" | b"index.json" | b"oci-layout" | b"repositories"
-    ) || name.starts_with(b"blobs/sha256/")
+    matches!(name, b"oci-layout" | b"repositories")
+        || name.starts_with(b"blobs/sha256/")
         || name.strip_prefix(b"sha256:").is_some_and(is_id)
         || is_id(folder)
         || [b".json".as_slice(), b".tar", b".tar.gz"]

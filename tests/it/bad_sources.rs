@@ -125,13 +125,18 @@ fn bad_json_in_a_docker_archive_is_told() {
 }
 
 #[test]
-fn a_manifest_json_of_something_else_is_no_docker_archive() {
+fn lists_of_something_else_make_no_image_archive() {
     let dir = tempdir().unwrap();
-    let path = dir.path().join("extension.tar");
-    let mut members = Members::new();
-    members.file("manifest.json", br#"{"manifest_version": 3}"#);
-    members.write(&path);
-    assert_eq!(refusal(&path).kind(), ErrorKind::NotAnImage);
+    let path = dir.path().join("site.tar");
+    for (name, json) in [
+        ("manifest.json", r#"{"manifest_version": 3}"#),
+        ("index.json", r#"["page one"]"#),
+    ] {
+        let mut members = Members::new();
+        members.file(name, json.as_bytes());
+        members.write(&path);
+        assert_eq!(refusal(&path).kind(), ErrorKind::NotAnImage, "{name}");
+    }
 }
 
 #[test]
