@@ -8,6 +8,7 @@ mod bad_sources;
 mod bad_tar;
 mod cli;
 mod cli_list;
+mod cli_push;
 mod cli_serve;
 mod compress;
 mod fixtures;
