@@ -7,7 +7,7 @@ use crate::observe::board::{Board, Figures, Transfer};
 use crate::observe::console::Console;
 use crate::observe::event::{BlobStatus, Event, ImageStatus, Observer};
 use crate::observe::queue::{Queued, Watcher};
-use crate::observe::text::{bytes, count, duration, rate, safe, shortened};
+use crate::observe::text::{bytes, count, duration, ending, rate, safe};
 
 /// Ten frames a second: more is not seen.
 const FRAME: Duration = Duration::from_millis(100);
@@ -236,13 +236,27 @@ fn display(figures: &Figures, width: usize) -> Vec<String> {
     lines
 }
 
+/// With 12 digits of each digest: "layer sha256:12ab34cd56ef".
+fn brief(label: &str) -> String {
+    let word = |word: &str| match word.split_once(':') {
+        Some((algorithm, digits))
+            if digits.len() > 12 && digits.bytes().all(|b| b.is_ascii_hexdigit()) =>
+        {
+            format!("{algorithm}:{}", &digits[..12])
+        }
+        _ => word.to_owned(),
+    };
+    let words: Vec<String> = label.split(' ').map(word).collect();
+    words.join(" ")
+}
+
 fn fitted(text: &str, width: usize) -> String {
     safe(text).chars().take(width).collect()
 }
 
 /// "  registry.local/team/app:1.2 layer sha256:12ab… [#####-----]  34.0 MiB of 120.0 MiB"
 fn row(transfer: &Transfer, width: usize) -> String {
-    const BAR: usize = 20;
+    const BAR: usize = 12;
     let filled = if transfer.size == 0 {
         BAR
     } else {
@@ -257,16 +271,19 @@ fn row(transfer: &Transfer, width: usize) -> String {
         bytes(transfer.size),
     );
     let Some(room) = width.checked_sub(tail.len() + 2).filter(|room| *room >= 12) else {
-        return fitted(&format!("  {}", transfer.label), width);
+        return fitted(&format!("  {}", brief(&transfer.label)), width);
     };
-    let label = safe(&transfer.label);
-    let image = safe(&transfer.image);
+    let label = brief(&transfer.label);
+    let label = safe(&label);
+    // The host is the same for all.
+    let image = transfer.image.split_once('/');
+    let image = safe(image.map_or(&transfer.image, |(_, rest)| rest));
     // What is being sent says more than for whom.
     let for_image = room.saturating_sub(label.chars().count() + 1);
     let what = if for_image < 8 {
-        shortened(&label, room).into_owned()
+        ending(&label, room).into_owned()
     } else {
-        format!("{} {label}", shortened(&image, for_image))
+        format!("{} {label}", ending(&image, for_image))
     };
     format!("  {what:<room$}{tail}")
 }
@@ -279,7 +296,7 @@ mod tests {
     fn figures(transfers: usize) -> Figures {
         let transfer = |n: usize| Transfer {
             image: format!("registry.local/team/application-{n}:1.2"),
-            label: "layer sha256:12ab34cd56ef".to_owned(),
+            label: "layer sha256:12ab34cd56ef7890".to_owned(),
             position: 34 << 20,
             size: 120 << 20,
         };

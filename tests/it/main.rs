@@ -10,6 +10,7 @@ mod cli;
 mod cli_list;
 mod cli_push;
 mod cli_serve;
+mod cli_terminal;
 mod compress;
 mod fixtures;
 mod net;
