@@ -49,8 +49,7 @@ pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) ->
     }
     if report.outcome == Outcome::Nothing && report.errors.is_empty() {
         let mut error = local_error("nothing to push: no image passes what was asked for");
-        error.hint =
-            Some("hoist list, without --include, --exclude, --platform and sizes".to_owned());
+        error.hint = Some("-v, which says why each was left out".to_owned());
         report.errors.push(error);
     }
     if let Some(path) = &push.digest_file {
@@ -282,16 +281,15 @@ mod tests {
     fn the_first_signal_stops_and_the_second_is_not_waited_with() {
         use Happening::Signal as Came;
         use Signal::{Interrupt, Terminate};
-        let (ending, signal, stopped) = after(vec![ended()]);
-        assert!(matches!(ending, Ending::Reported(_)) && signal.is_none() && !stopped);
-        let (ending, signal, stopped) = after(vec![Came(Terminate), ended()]);
-        assert!(matches!(ending, Ending::Reported(_)) && stopped);
-        assert_eq!(signal, Some(Terminate));
-        let (ending, signal, _) = after(vec![Came(Terminate), Came(Interrupt), ended()]);
-        assert!(matches!(ending, Ending::LeftBehind));
-        assert_eq!(signal, Some(Terminate), "the first one names the exit code");
-        let (ending, ..) = after(vec![Happening::Ended(None)]);
-        assert!(matches!(ending, Ending::Panicked));
+        let undisturbed = after(vec![ended()]);
+        assert!(matches!(undisturbed, (Ending::Reported(_), None, false)));
+        let told = after(vec![Came(Terminate), ended()]);
+        assert!(matches!(told, (Ending::Reported(_), Some(Terminate), true)));
+        // The first one names the exit code.
+        let twice = after(vec![Came(Terminate), Came(Interrupt), ended()]);
+        assert!(matches!(twice, (Ending::LeftBehind, Some(Terminate), true)));
+        let panicked = after(vec![Happening::Ended(None)]);
+        assert!(matches!(panicked, (Ending::Panicked, None, false)));
     }
 
     #[test]

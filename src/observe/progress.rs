@@ -254,15 +254,12 @@ fn fitted(text: &str, width: usize) -> String {
     safe(text).chars().take(width).collect()
 }
 
-/// "  registry.local/team/app:1.2 layer sha256:12ab… [#####-----]  34.0 MiB of 120.0 MiB"
+/// "  team/app:1.2 layer sha256:12ab34cd56ef [#####-----]  34.0 MiB of 120.0 MiB"
 fn row(transfer: &Transfer, width: usize) -> String {
     const BAR: usize = 12;
-    let filled = if transfer.size == 0 {
-        BAR
-    } else {
-        let share = u128::from(transfer.position) * BAR as u128 / u128::from(transfer.size);
-        (share as usize).min(BAR)
-    };
+    let share = u128::from(transfer.position) * BAR as u128;
+    let share = share.checked_div(u128::from(transfer.size));
+    let filled = share.map_or(BAR, |share| (share as usize).min(BAR));
     let tail = format!(
         " [{}{}] {:>10} of {:>10}",
         "#".repeat(filled),
@@ -332,7 +329,7 @@ mod tests {
         );
         assert_eq!(
             lines[1],
-            "  registry.lo…ation-0:1.2 layer sha256:12ab34cd56ef [#####---------------]   34.0 MiB of  120.0 MiB"
+            "  team/application-0:1.2 layer sha256:12ab34cd56ef          [###---------]   34.0 MiB of  120.0 MiB"
         );
         assert_eq!(lines[ROWS + 1], "  and 2 more");
     }

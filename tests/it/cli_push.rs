@@ -114,13 +114,13 @@ fn a_broken_image_is_one_error_and_the_rest_is_pushed() {
     assert!(errors[0].starts_with("error: push of "), "{output}");
     assert!(errors[0].contains("broken"), "{output}");
 
-    let output = push(dir.path(), &destination, &["-o", "json"])
+    let told = push(dir.path(), &destination, &["-o", "json"])
         .run()
         .expect_code(1);
-    let report = output.json();
-    assert_eq!(report["outcome"], "partial", "{output}");
-    let output = output.expect_stderr("3 images found, 0 pushed, 2 already there, 1 failed");
-    output.expect_stderr("success rate 66.6 %");
+    let report = told.json();
+    assert_eq!(report["outcome"], "partial", "{told}");
+    let told = told.expect_stderr("3 images found, 0 pushed, 2 already there, 1 failed");
+    told.expect_stderr("success rate 66.6 %");
 
     let alone = push(&dir.path().join("broken"), &destination, &[])
         .run()
@@ -145,14 +145,14 @@ fn nothing_to_push_is_exit_3_and_several_images_for_one_target_exit_2() {
         (dir.path(), "localhost:1/app", &[], 2, "usage"),
     ] {
         let output = push(source, destination, options).run().expect_code(code);
-        let output = output.expect_stderr("error: ");
         assert!(output.stdout.is_empty(), "{output}");
+        output.expect_stderr("error: ");
         let options: Vec<&str> = options.iter().copied().chain(["-o", "json"]).collect();
-        let output = push(source, destination, &options).run().expect_code(code);
-        let report = output.json();
-        assert_eq!(report["outcome"], outcome, "{output}");
-        assert_eq!(report["exit_code"], code, "{output}");
-        assert!(!report["errors"].as_array().unwrap().is_empty(), "{output}");
+        let told = push(source, destination, &options).run().expect_code(code);
+        let report = told.json();
+        assert_eq!(report["outcome"], outcome, "{told}");
+        assert_eq!(report["exit_code"], code, "{told}");
+        assert!(!report["errors"].as_array().unwrap().is_empty(), "{told}");
     }
 }
 

@@ -22,7 +22,8 @@ impl Terminal {
     fn run(size: (usize, usize), args: &[&str]) -> Option<Self> {
         let Some(tmux) = on_path("tmux") else {
             // Not `eprintln`, which the harness swallows.
-            writeln!(std::io::stderr(), "skipped, not on PATH: tmux").unwrap();
+            let mut stderr = std::io::stderr();
+            writeln!(stderr, "skipped, not on PATH: tmux").unwrap();
             return None;
         };
         let terminal = Self {
@@ -138,10 +139,9 @@ fn it_shows_what_is_sent_and_leaves_lines_and_a_summary() {
     let Some(terminal) = Terminal::run((100, 40), &["push", source, &destination]) else {
         return;
     };
-    let screen = terminal.wait_for("[#");
-    assert!(screen.contains("0 of 10 images"), "{screen}");
-    assert!(screen.contains("app-0:1 sha256:"), "{screen}");
-    assert!(screen.contains(" sha256:"), "{screen}");
+    let live = terminal.wait_for("[#");
+    assert!(live.contains("0 of 10 images"), "{live}");
+    assert!(live.contains("app-0:1 sha256:"), "{live}");
     gate.open();
     let screen = terminal.wait_for("exit=0");
     assert_eq!(screen.matches("pushed 127.0.0.1:").count(), 10, "{screen}");
@@ -162,8 +162,8 @@ fn ctrl_c_leaves_even_a_narrow_terminal_clean() {
         return;
     };
     gate.wait_for(1);
-    let screen = terminal.wait_for(" sha256:");
-    assert_eq!(screen.matches("of 10 images").count(), 1, "{screen}");
+    let live = terminal.wait_for(" sha256:");
+    assert_eq!(live.matches("of 10 images").count(), 1, "{live}");
     terminal.tmux(&["send-keys", "C-c"]);
     let screen = terminal.wait_for("exit=130");
     assert!(screen.contains("10 images found, 0 pushed"), "{screen}");
