@@ -7,7 +7,7 @@ use crate::observe::board::{Board, Figures, Transfer};
 use crate::observe::console::Console;
 use crate::observe::event::{BlobStatus, Event, ImageStatus, Observer};
 use crate::observe::queue::{Queued, Watcher};
-use crate::observe::text::{bytes, count, duration, ending, rate, safe};
+use crate::observe::text::{bytes, count, duration, rate, safe, shortened};
 
 /// Ten frames a second: more is not seen.
 const FRAME: Duration = Duration::from_millis(100);
@@ -236,30 +236,19 @@ fn display(figures: &Figures, width: usize) -> Vec<String> {
     lines
 }
 
-/// With 12 digits of each digest: "layer sha256:12ab34cd56ef".
-fn brief(label: &str) -> String {
-    let word = |word: &str| match word.split_once(':') {
-        Some((algorithm, digits))
-            if digits.len() > 12 && digits.bytes().all(|b| b.is_ascii_hexdigit()) =>
-        {
-            format!("{algorithm}:{}", &digits[..12])
-        }
-        _ => word.to_owned(),
-    };
-    let words: Vec<String> = label.split(' ').map(word).collect();
-    words.join(" ")
-}
-
 fn fitted(text: &str, width: usize) -> String {
     safe(text).chars().take(width).collect()
 }
 
-/// "  team/app:1.2 layer sha256:12ab34cd56ef [#####-----]  34.0 MiB of 120.0 MiB"
+/// "  registry.local/team/app:1.2 layer sha256:12ab… [#####-----]  34.0 MiB of 120.0 MiB"
 fn row(transfer: &Transfer, width: usize) -> String {
-    const BAR: usize = 12;
-    let share = u128::from(transfer.position) * BAR as u128;
-    let share = share.checked_div(u128::from(transfer.size));
-    let filled = share.map_or(BAR, |share| (share as usize).min(BAR));
+    const BAR: usize = 20;
+    let filled = if transfer.size == 0 {
+        BAR
+    } else {
+        let share = u128::from(transfer.position) * BAR as u128 / u128::from(transfer.size);
+        (share as usize).min(BAR)
+    };
     let tail = format!(
         " [{}{}] {:>10} of {:>10}",
         "#".repeat(filled),
@@ -268,19 +257,16 @@ fn row(transfer: &Transfer, width: usize) -> String {
         bytes(transfer.size),
     );
     let Some(room) = width.checked_sub(tail.len() + 2).filter(|room| *room >= 12) else {
-        return fitted(&format!("  {}", brief(&transfer.label)), width);
+        return fitted(&format!("  {}", transfer.label), width);
     };
-    let label = brief(&transfer.label);
-    let label = safe(&label);
-    // The host is the same for all.
-    let image = transfer.image.split_once('/');
-    let image = safe(image.map_or(&transfer.image, |(_, rest)| rest));
+    let label = safe(&transfer.label);
+    let image = safe(&transfer.image);
     // What is being sent says more than for whom.
     let for_image = room.saturating_sub(label.chars().count() + 1);
     let what = if for_image < 8 {
-        ending(&label, room).into_owned()
+        shortened(&label, room).into_owned()
     } else {
-        format!("{} {label}", ending(&image, for_image))
+        format!("{} {label}", shortened(&image, for_image))
     };
     format!("  {what:<room$}{tail}")
 }
@@ -293,7 +279,7 @@ mod tests {
     fn figures(transfers: usize) -> Figures {
         let transfer = |n: usize| Transfer {
             image: format!("registry.local/team/application-{n}:1.2"),
-            label: "layer sha256:12ab34cd56ef7890".to_owned(),
+            label: "layer sha256:12ab34cd56ef".to_owned(),
             position: 34 << 20,
             size: 120 << 20,
         };
@@ -329,7 +315,7 @@ mod tests {
         );
         assert_eq!(
             lines[1],
-            "  team/application-0:1.2 layer sha256:12ab34cd56ef          [###---------]   34.0 MiB of  120.0 MiB"
+            "  registry.lo…ation-0:1.2 layer sha256:12ab34cd56ef [#####---------------]   34.0 MiB of  120.0 MiB"
         );
         assert_eq!(lines[ROWS + 1], "  and 2 more");
     }

@@ -41,6 +41,14 @@ pub(crate) enum Fate {
 struct Chosen {
     broken: Vec<Broken>,
     images: Vec<Image>,
+    /// Why images were left out on request.
+    left_out: Vec<String>,
+}
+
+impl Chosen {
+    fn is_empty(&self) -> bool {
+        self.broken.is_empty() && self.images.is_empty()
+    }
 }
 
 impl Operation {
@@ -50,6 +58,7 @@ impl Operation {
         let mut chosen = Chosen {
             broken: Vec::new(),
             images: Vec::new(),
+            left_out: Vec::new(),
         };
         for path in &self.sources {
             let options = discover::Options {
@@ -81,6 +90,11 @@ impl Operation {
                 message: message.clone(),
             });
         }
+        if let (true, Some(first)) = (chosen.is_empty(), chosen.left_out.first()) {
+            let count = chosen.left_out.len();
+            let message = format!("{count} found and left out, as asked: {first}");
+            gathered.errors.push(ErrorReport::source(message));
+        }
         gathered
             .candidates
             .extend(chosen.broken.into_iter().map(Candidate::broken));
@@ -94,7 +108,10 @@ impl Operation {
             let names = image.names.iter().map(ToString::to_string).collect();
             match self.filter.apply(image) {
                 Ok(Selection::Taken(image)) => chosen.images.push(image),
-                Ok(Selection::LeftOut(why)) => log::info!("{} left out: {why}", path.display()),
+                Ok(Selection::LeftOut(why)) => {
+                    log::info!("{} left out: {why}", path.display());
+                    chosen.left_out.push(format!("{}: {why}", path.display()));
+                }
                 Err(error) => {
                     let broken = Broken {
                         path,

@@ -12,6 +12,7 @@ use crate::image::reference::{Host, Repository, Tag};
 use crate::image::source::{
     Content, Image, Layer, LayerForm, Node, Parts, Place, Source, Stored, Tree,
 };
+use crate::observe::event::ImageStatus;
 use crate::push::operation::{Compression, Format};
 use crate::push::report::FailureKind;
 use crate::registry::client::Arrival;
@@ -326,9 +327,9 @@ fn of_an_index_only_the_changed_child_is_sent_and_children_come_first() {
     );
     world.log.clear();
     let second = [same, new];
-    let root = index(&second);
+    let new_root = index(&second);
     world.play(&mut schedule(&[(
-        image([second.to_vec(), vec![root]].concat()),
+        image([second.to_vec(), vec![new_root]].concat()),
         &["a:1"],
     )]));
     assert_eq!(
@@ -443,9 +444,9 @@ fn a_manifest_is_made_when_its_layers_have_digests() {
     let PlannedContent::Manifests(nodes) = &played.plan.images[0].content else {
         panic!("no manifest was made")
     };
-    let layers: Vec<&Descriptor> = nodes[0].manifest.blobs().skip(1).collect();
-    assert_eq!(layers[1].digest, Digest::of(b"hashed"));
-    assert_eq!(layers[0].size, 3);
+    let described: Vec<&Descriptor> = nodes[0].manifest.blobs().skip(1).collect();
+    assert_eq!(described[1].digest, Digest::of(b"hashed"));
+    assert_eq!(described[0].size, 3);
     assert_eq!(world.tags.len(), 2);
 }
 

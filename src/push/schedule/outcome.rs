@@ -1,0 +1,100 @@
+//! What became of images so far, for observers and for the report.
+
+use std::sync::Arc;
+
+use crate::image::digest::Digest;
+use crate::image::source::Body as _;
+use crate::observe::event::{Event, ImageStatus};
+use crate::push::delivery::{DeliveryState, TagState};
+use crate::push::homes::Transfer;
+use crate::push::plan::{Origin, PlannedContent};
+use crate::push::report::ErrorReport;
+use crate::push::schedule::{ImageState, Schedule};
+
+impl Schedule {
+    pub(super) fn tell_finished(&mut self, image: usize) {
+        let (status, error) = self.image_status(image);
+        let digest = self.root_digest(image);
+        let mut targets = Vec::new();
+        for delivery in self.deliveries_of(image) {
+            for (tag, _) in delivery
+                .tags
+                .iter()
+                .filter(|(_, state)| state.is_in_place())
+            {
+                let name = self.plan.target_name(delivery.repository, tag);
+                targets.push(match &digest {
+                    Some(digest) => format!("{name}@{digest}"),
+                    None => name,
+                });
+            }
+        }
+        let error = error.map(|error| error.message);
+        self.events.push(Event::ImageFinished {
+            image,
+            status,
+            targets,
+            error,
+        });
+    }
+
+    pub(crate) fn deliveries_of(&self, image: usize) -> &[DeliveryState] {
+        let ImageState {
+            first_delivery,
+            deliveries,
+            ..
+        } = self.images[image];
+        &self.deliveries[first_delivery..first_delivery + deliveries]
+    }
+
+    /// Failed when any target failed, present when all were there, skipped when it never came to
+    /// its end; with the first error.
+    pub(crate) fn image_status(&self, image: usize) -> (ImageStatus, Option<ErrorReport>) {
+        let tags: Vec<&TagState> = self
+            .deliveries_of(image)
+            .iter()
+            .flat_map(|d| d.tags.iter().map(|(_, s)| s))
+            .collect();
+        let error = tags.iter().find_map(|state| match state {
+            TagState::Failed(error) => Some(error.clone()),
+            _ => None,
+        });
+        let status = if error.is_some() {
+            ImageStatus::Failed
+        } else if tags.iter().any(|state| **state == TagState::Open) {
+            ImageStatus::Skipped
+        } else if tags.iter().all(|state| **state == TagState::Present) {
+            ImageStatus::Present
+        } else {
+            ImageStatus::Pushed
+        };
+        (status, error)
+    }
+
+    pub(crate) fn root_digest(&self, image: usize) -> Option<Digest> {
+        match &self.plan.images[image].content {
+            PlannedContent::Manifests(nodes) => nodes.last().map(|n| n.manifest.digest().clone()),
+            PlannedContent::Parts { .. } => None,
+        }
+    }
+
+    pub(super) fn announce(&mut self, transfer: &Transfer) {
+        let Some(home) = self.homes.get(transfer.blob, transfer.repository) else {
+            return;
+        };
+        let blob = &self.plan.blobs[transfer.blob];
+        let label = match (&blob.resolved, &blob.origin) {
+            (Some((digest, _)), _) => digest.to_string(),
+            (None, Origin::Compressed { diff_id, .. }) => format!("layer {diff_id}"),
+            (None, Origin::Stored(stored)) => format!("{} bytes", stored.size()),
+            (None, Origin::Bytes(bytes)) => format!("{} bytes", bytes.len()),
+        };
+        self.events.push(Event::BlobStarted {
+            blob: transfer.blob,
+            image: self.deliveries[home.owner].image,
+            label,
+            size: self.size(transfer.blob),
+            meter: Arc::clone(&home.meter),
+        });
+    }
+}
