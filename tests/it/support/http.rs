@@ -58,8 +58,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let given = headers.iter().any(|(name, _)| *name == "authorization");
-        if let Some(authorization) = self.authorization.as_ref().filter(|_| !given) {
+        if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
         let answer = if matches!(method, "GET" | "HEAD" | "DELETE") {

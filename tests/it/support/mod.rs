@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod members;
 pub(crate) mod proxy;
+pub(crate) mod pushing;
 pub(crate) mod registry;
 pub(crate) mod scripted;
 pub(crate) mod tls;

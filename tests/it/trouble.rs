@@ -1,0 +1,177 @@
+//! Pushes of which something fails: the rest arrives, and the report says what became of each.
+
+use std::fs::File;
+
+use hoist::image::digest::Digest;
+
+use crate::support::archives::{ImageSpec, Layout, docker_archive, layout};
+use crate::support::command::hoist;
+use crate::support::pushing::{arrived, push, read_back};
+use crate::support::registry::{Kind, Registry, available};
+
+#[test]
+fn a_broken_image_fails_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mixed = Layout::create(dir.path());
+    mixed.enter_all(&[ImageSpec::new("good:1").layer(1, 5_000)]);
+    let bad = ImageSpec::new("bad:1").layer(2, 5_000);
+    mixed.enter_all(std::slice::from_ref(&bad));
+    let lost = Digest::of(&bad.layers[0].stored(crate::support::archives::Form::Gzip));
+    std::fs::remove_file(mixed.blob_path(lost.as_str())).unwrap();
+    mixed.finish();
+    let registry = Registry::start(Kind::Serve);
+    let out = push(dir.path(), &registry, "t/", &[]).expect_code(1);
+    let report = out.json();
+    assert_eq!(report["outcome"], "partial");
+    assert_eq!(
+        arrived(&report).into_keys().collect::<Vec<_>>(),
+        ["t/good:1"]
+    );
+    out.expect_stderr(lost.as_str());
+}
+
+#[test]
+fn with_fail_fast_a_broken_image_keeps_all_from_being_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut mixed = Layout::create(dir.path());
+    mixed.enter_all(&[ImageSpec::new("good:1").layer(1, 5_000)]);
+    let config = mixed.blob("application/vnd.oci.image.config.v1+json", b"{}");
+    std::fs::remove_file(mixed.blob_path(config["digest"].as_str().unwrap())).unwrap();
+    let bad = mixed.manifest(&serde_json::json!({"config": config, "layers": []}));
+    mixed.enter(bad, Some("bad:1"));
+    mixed.finish();
+    let registry = Registry::start(Kind::Serve);
+    let out = push(dir.path(), &registry, "t/", &["--fail-fast"]).expect_code(1);
+    assert_eq!(registry.access(), [], "{out}");
+    assert_eq!(out.json()["outcome"], "failed");
+}
+
+#[test]
+fn two_files_for_one_target_fail_both_and_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    layout(
+        &dir.path().join("one"),
+        &[ImageSpec::new("app:1").layer(1, 100)],
+    );
+    layout(
+        &dir.path().join("two"),
+        &[ImageSpec::new("app:1").layer(2, 100)],
+    );
+    layout(
+        &dir.path().join("three"),
+        &[ImageSpec::new("other:1").layer(2, 100)],
+    );
+    layout(
+        &dir.path().join("four"),
+        &[ImageSpec::new("other:1").layer(2, 100)],
+    );
+    let registry = Registry::start(Kind::Serve);
+    let out = push(dir.path(), &registry, "t/", &[]).expect_code(1);
+    let report = out.json();
+    assert_eq!(
+        arrived(&report).into_keys().collect::<Vec<_>>(),
+        ["t/other:1"]
+    );
+    let puts = registry
+        .access()
+        .iter()
+        .filter(|a| a.target.contains("/manifests/"))
+        .count();
+    assert_eq!(puts, 3, "the same image from two files is pushed once");
+    out.expect_stderr("/one").expect_stderr("/two");
+}
+
+#[test]
+fn a_layer_that_is_not_what_its_digest_says_is_the_sources_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = ImageSpec::new("app:1").layer(1, 5_000);
+    layout(dir.path(), std::slice::from_ref(&spec));
+    let stored = spec.layers[0].stored(crate::support::archives::Form::Gzip);
+    let digest = Digest::of(&stored);
+    let mut wrong = stored;
+    wrong[100] ^= 1;
+    std::fs::write(
+        dir.path().join("blobs/sha256").join(digest.encoded()),
+        wrong,
+    )
+    .unwrap();
+    for kind in available() {
+        let registry = Registry::start(kind);
+        let out = push(dir.path(), &registry, "t/", &[]).expect_code(1);
+        let error = &out.json()["images"][0]["error"];
+        assert_eq!(error["side"], "source", "{kind:?}: {out}");
+        assert!(
+            error["message"].as_str().unwrap().contains(digest.as_str()),
+            "{kind:?}: {out}"
+        );
+    }
+}
+
+#[test]
+fn a_registry_that_dies_in_the_middle_ends_the_push_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let images: Vec<ImageSpec> = (0..4)
+        .map(|number| ImageSpec::new(&format!("app{number}:1")).layer(number, 40 << 20))
+        .collect();
+    layout(dir.path(), &images);
+    for kind in available() {
+        let mut registry = Registry::start(kind);
+        let destination = format!("{}/t/", registry.host());
+        let running = hoist(["push", "--retries", "0", "-j", "2", "--progress", "plain"])
+            .arg(dir.path())
+            .arg(destination)
+            .spawn();
+        while !registry
+            .access()
+            .iter()
+            .any(|access| access.method == "POST")
+        {
+            std::thread::yield_now();
+        }
+        registry.kill();
+        let out = running.wait();
+        assert!(matches!(out.code(), Some(1 | 5)), "{kind:?}: {out}");
+        assert!(out.stderr.contains("error: push of"), "{kind:?}: {out}");
+        assert!(!out.stderr.contains("panicked"), "{kind:?}: {out}");
+
+        registry.start_again();
+        let report = push(dir.path(), &registry, "t/", &[]).expect_code(0).json();
+        assert_eq!(arrived(&report).len(), 4, "{kind:?}");
+        read_back(&registry, &report);
+    }
+}
+
+#[test]
+fn nobody_there_is_exit_5() {
+    let dir = tempfile::tempdir().unwrap();
+    layout(dir.path(), &[ImageSpec::new("app:1").layer(1, 100)]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let out = hoist(["push", "--retries", "0"])
+        .arg(dir.path())
+        .arg(format!("localhost:{}/t/", free.port()))
+        .run()
+        .expect_code(5);
+    out.expect_stderr("error: push of")
+        .expect_stderr(&free.port().to_string());
+}
+
+#[test]
+fn an_archive_cut_short_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("cut.tar");
+    docker_archive(&archive, &[ImageSpec::new("a:1").layer(1, 90_000)]);
+    let length = archive.metadata().unwrap().len();
+    File::options()
+        .write(true)
+        .open(&archive)
+        .unwrap()
+        .set_len(length - 95_000)
+        .unwrap();
+    let registry = Registry::start(Kind::Serve);
+    let out = push(&archive, &registry, "t/", &[]);
+    assert!(matches!(out.code(), Some(1 | 3)), "{out}");
+    out.expect_stderr("cut.tar");
+}
