@@ -97,6 +97,11 @@ impl Http {
         }
     }
 
+    /// [`Settings::stall_timeout`], for those who have to choose how long to wait for an answer.
+    pub fn stall_timeout(&self) -> Duration {
+        self.stall_timeout
+    }
+
     /// Aborts what is in flight, within moments; later requests fail with [`FailureKind::Shutdown`].
     pub fn shutdown(&self) {
         self.switch.turn_off();

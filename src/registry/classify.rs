@@ -92,7 +92,10 @@ impl Client {
         let host = self.endpoint.host_of(target);
         let message = clean(&failure.message, MOST_TEXT);
         let unreachable = || {
-            let reason = format!("cannot connect to {host}: {message}");
+            // The address is said already where it is the name, too.
+            let cause = message.strip_prefix(&format!("{host}: "));
+            let cause = cause.unwrap_or(&message);
+            let reason = format!("cannot connect to {host}: {cause}");
             Error::new(ErrorKind::Unreachable, operation, reason)
         };
         match failure.kind {

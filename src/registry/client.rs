@@ -74,8 +74,8 @@ pub(super) struct Call<'a> {
     pub(super) target: Target,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) content: Content<'a>,
-    /// Longest wait for the answer once the body is out.
-    pub(super) patience: Duration,
+    /// Longest wait for the answer once the body is out; as long as a stall may be, unless said.
+    pub(super) patience: Option<Duration>,
     /// Longest body of the answer, in bytes.
     pub(super) limit: u64,
 }
@@ -98,7 +98,6 @@ const MOST_REDIRECTS: usize = 5;
 /// Idle connections that may turn out to be closed, one after the other.
 const MOST_STALE: usize = 64;
 const ANSWER_LIMIT: u64 = 256 << 10;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 impl<'a> Call<'a> {
     pub(super) fn new(method: Method, target: Target) -> Self {
@@ -107,7 +106,7 @@ impl<'a> Call<'a> {
             target,
             headers: Vec::new(),
             content: Content::Empty,
-            patience: PATIENCE,
+            patience: None,
             limit: ANSWER_LIMIT,
         }
     }
@@ -119,7 +118,7 @@ impl<'a> Call<'a> {
 
     pub(super) fn body(mut self, content: Content<'a>, patience: Duration) -> Self {
         self.content = content;
-        self.patience = patience;
+        self.patience = Some(patience);
         self
     }
 }
@@ -156,6 +155,14 @@ impl Client {
             settings,
             clock,
             events,
+        }
+    }
+
+    /// Opens up to `count` connections in the background, once it is known how to speak to the host.
+    pub fn open_connections(&self, count: usize) {
+        if let Some(scheme) = self.reach.decision() {
+            let url = self.endpoint.url(&endpoint::ping(), scheme);
+            self.http.preconnect(&url, count);
         }
     }
 
@@ -354,7 +361,7 @@ impl Client {
                 url,
                 headers: &headers,
                 payload,
-                answer_timeout: call.patience,
+                answer_timeout: call.patience.unwrap_or(self.http.stall_timeout()),
             };
             self.submit(request, call.limit)
         };

@@ -70,16 +70,14 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// `docker.io` is a name; its API answers elsewhere.
     pub(super) fn new(host: &Host) -> Self {
-        let name = host.as_str();
-        let api = match name {
-            "docker.io" | "index.docker.io" => "registry-1.docker.io",
-            other => other,
+        let api = match host.is_docker_hub() {
+            true => "registry-1.docker.io",
+            false => host.name(),
         };
-        let (api_host, port) = split_port(api);
         Self {
-            name: name.to_owned(),
-            host: api_host.to_ascii_lowercase(),
-            port,
+            name: host.as_str().to_owned(),
+            host: api.to_ascii_lowercase(),
+            port: host.port(),
         }
     }
 

@@ -59,7 +59,7 @@ impl Reach {
         self.decision().unwrap_or(self.first)
     }
 
-    fn decision(&self) -> Option<Scheme> {
+    pub(super) fn decision(&self) -> Option<Scheme> {
         match self.decided.load(Ordering::Acquire) {
             HTTP => Some(Scheme::Http),
             HTTPS => Some(Scheme::Https),

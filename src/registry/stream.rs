@@ -13,8 +13,10 @@ use crate::registry::body::{Content, Pour, Replay};
 use crate::registry::client::{Answer, Call, Client};
 use crate::registry::error::Error;
 use crate::registry::profile::Chunks;
-use crate::registry::retry::{Budget, Class, Halt};
-use crate::registry::transfer::{BRIEF, CHUNK_PATIENCE, CLOSE_PATIENCE, OCTETS, ONCE, PATIENT};
+use crate::registry::retry::{Budget, Halt};
+use crate::registry::transfer::{
+    CHUNK_PATIENCE, CLOSE_PATIENCE, OCTETS, looks_after, looks_after_cut,
+};
 use crate::registry::upload::{Reply, Session, read_reply};
 
 /// Results up to this are finished in memory, in bytes.
@@ -105,6 +107,16 @@ enum End {
     Sent(Summary),
     /// It did not arrive, but now its digest and size are known.
     Known(Summary),
+}
+
+/// What the answer to the closing PUT means for a stream.
+enum Closing {
+    Done,
+    TooLarge,
+    /// The session is of no use any more.
+    Lost(Halt),
+    /// The blob may be there, after these waits; else the session may be tried again.
+    Open(Halt, &'static [u64]),
 }
 
 /// One stream on its way. What it knows outlives the trouble it meets.
@@ -317,54 +329,38 @@ impl Streaming<'_> {
         let (from, sent) = (session.held(), last.len() as u64);
         let meter = self.task.meter;
         let target = session.location().with_digest(&summary.digest);
-        let mut call = Call::new(Method::Put, target);
+        let content = Content::Piece {
+            bytes: last,
+            from,
+            meter,
+        };
+        let mut call = Call::new(Method::Put, target)
+            .header("content-type", OCTETS)
+            .body(content, CLOSE_PATIENCE);
         if sent > 0 {
-            let content = Content::Piece {
-                bytes: last,
-                from,
-                meter,
-            };
-            call = call
-                .header("content-type", OCTETS)
-                .header("content-range", format!("{from}-{}", from + sent - 1))
-                .body(content, CLOSE_PATIENCE);
+            call = call.header("content-range", format!("{from}-{}", from + sent - 1));
         }
-        call.patience = CLOSE_PATIENCE;
-        let outcome = self.client.exchange(self.operation, call);
-        let (halt, looks) = match outcome {
-            Ok(answer) => {
-                let refusal = answer.refusal();
-                match (read_reply(true, answer.status(), &refusal), answer.status()) {
-                    (Reply::Taken, _) => return Ok(true),
-                    (Reply::TooLarge, _) if sent > 0 => {
-                        self.smaller(session, &answer, sent)?;
-                        return Ok(false);
-                    }
-                    (Reply::Uncertain | Reply::Odd, status) if status != 503 => {
-                        let looks = match status {
-                            408 | 499 | 504 | 524 => PATIENT,
-                            _ => BRIEF,
-                        };
-                        (self.client.passing(self.operation, &answer).into(), looks)
-                    }
-                    (Reply::Gone | Reply::OutOfStep | Reply::WrongDigest, _) => {
-                        self.lose(summary);
-                        return Err(self.client.passing(self.operation, &answer).into());
-                    }
-                    _ => (self.client.refuse(self.operation, &answer), &[][..]),
-                }
-            }
+        let (halt, looks) = match self.client.exchange(self.operation, call) {
             Err(halt) => {
-                let looks = match &halt {
-                    Halt::Again(trouble) => match trouble.class {
-                        Class::Cut { silent: true, .. } => PATIENT,
-                        Class::Cut { .. } => ONCE,
-                        _ => &[],
-                    },
-                    Halt::Fail(_) => &[],
-                };
+                let looks = looks_after_cut(&halt);
                 (halt, looks)
             }
+            Ok(answer) => match self.read_closing(&answer, sent) {
+                Closing::Done => return Ok(true),
+                Closing::TooLarge => {
+                    self.smaller(session, &answer, sent)?;
+                    return Ok(false);
+                }
+                Closing::Lost(halt) => {
+                    // Perhaps by a PUT whose answer got lost.
+                    if self.client.look_for(self.subject(summary), &[0])? {
+                        return Ok(true);
+                    }
+                    self.lose(summary);
+                    return Err(halt);
+                }
+                Closing::Open(halt, looks) => (halt, looks),
+            },
         };
         if self.client.look_for(self.subject(summary), looks)? {
             return Ok(true);
@@ -375,6 +371,21 @@ impl Streaming<'_> {
             self.session = Some(session);
         }
         Err(halt)
+    }
+
+    fn read_closing(&self, answer: &Answer, sent: u64) -> Closing {
+        let refusal = answer.refusal();
+        let passing = || Halt::from(self.client.passing(self.operation, answer));
+        match read_reply(true, answer.status(), &refusal) {
+            Reply::Taken => Closing::Done,
+            Reply::TooLarge if sent > 0 => Closing::TooLarge,
+            Reply::Gone | Reply::OutOfStep | Reply::WrongDigest => Closing::Lost(passing()),
+            // A 503 asks for a pause first.
+            Reply::Uncertain | Reply::Odd if answer.status() != 503 => {
+                Closing::Open(passing(), looks_after(answer.status()))
+            }
+            _ => Closing::Open(self.client.refuse(self.operation, answer), &[]),
+        }
     }
 
     /// Everything was made, and the session is of no use any more.

@@ -11,11 +11,7 @@ use crate::registry::manifests::short;
 use crate::registry::retry::{Budget, Class, Halt, Trouble};
 use crate::registry::upload::{Next, Reply, Session, read_reply};
 
-/// Pauses before each look for a blob whose closing request had no clear answer, in seconds: after an
-/// end of the connection, after an error of the server, and where a commit may still be under way.
-pub(super) const ONCE: &[u64] = &[0];
-pub(super) const BRIEF: &[u64] = &[0, 1, 2];
-pub(super) const PATIENT: &[u64] = &[0, 1, 2, 4, 8];
+const PATIENT: &[u64] = &[0, 1, 2, 4, 8];
 /// Where 202 to a mount says nothing, bodies above this are asked for by HEAD first, in bytes.
 const WORTH_A_QUESTION: u64 = 64 << 10;
 pub(super) const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
@@ -283,10 +279,10 @@ impl Transfer<'_> {
             // A 503 asks for a pause first; the session will tell.
             Reply::Uncertain | Reply::Odd if answer.status() != 503 => {
                 let trouble = self.client.passing(self.subject.operation, answer);
-                let patient = matches!(answer.status(), 408 | 499 | 504 | 524);
-                let looks = if patient { PATIENT } else { BRIEF };
-                self.uncertain(session, trouble, looks)
+                self.uncertain(session, trouble.into(), looks_after(answer.status()))
             }
+            // Perhaps closed by a PUT whose answer got lost.
+            Reply::Gone if self.client.look_for(self.subject, &[0])? => Ok(true),
             reply => {
                 self.sent_whole |= reply == Reply::Uncertain;
                 self.not_taken(session, answer, &refusal, reply)?;
@@ -298,17 +294,16 @@ impl Transfer<'_> {
     /// The closing request got no answer.
     fn cut(&mut self, mut session: Session, sent: u64, trouble: Trouble) -> Result<bool, Halt> {
         match trouble.class {
-            Class::Cut { sent: some, silent } if some == sent => {
+            Class::Cut { sent: some, .. } if some == sent => {
                 self.sent_whole = true;
-                let looks = if silent { PATIENT } else { ONCE };
-                self.uncertain(session, trouble, looks)
+                let halt = Halt::from(trouble);
+                let looks = looks_after_cut(&halt);
+                self.uncertain(session, halt, looks)
             }
-            Class::Unconnected => {
-                self.session = Some(session);
-                Err(trouble.into())
-            }
-            _ => {
-                session.doubt();
+            class => {
+                if class != Class::Unconnected {
+                    session.doubt();
+                }
                 self.session = Some(session);
                 Err(trouble.into())
             }
@@ -339,7 +334,6 @@ impl Transfer<'_> {
                 self.session = Some(session);
                 Err(self.client.passing(operation, answer).into())
             }
-            // A commit whose answer was lost ends like this too: beginning again asks first.
             Reply::Gone => Err(self.client.passing(operation, answer).into()),
             Reply::WrongDigest => Err(self.wrong_digest(answer, refusal)),
             _ => {
@@ -354,18 +348,13 @@ impl Transfer<'_> {
     }
 
     /// Nobody knows whether the blob is complete. The session stays for when it is not.
-    fn uncertain(
-        &mut self,
-        mut session: Session,
-        trouble: Trouble,
-        looks: &[u64],
-    ) -> Result<bool, Halt> {
+    fn uncertain(&mut self, mut session: Session, halt: Halt, looks: &[u64]) -> Result<bool, Halt> {
         if self.client.look_for(self.subject, looks)? {
             return Ok(true);
         }
         session.doubt();
         self.session = Some(session);
-        Err(trouble.into())
+        Err(halt)
     }
 
     /// The registry says that the bytes are not what their digest says. Who is wrong?
@@ -395,4 +384,25 @@ impl Transfer<'_> {
 
 fn is_unconnected(halt: &Halt) -> bool {
     matches!(halt, Halt::Again(trouble) if trouble.class == Class::Unconnected)
+}
+
+/// Pauses before each look for a blob whose closing request ended in this status, in seconds: longer
+/// where the commit may still be under way behind a gateway.
+pub(super) fn looks_after(status: u16) -> &'static [u64] {
+    match status {
+        408 | 499 | 504 | 524 => PATIENT,
+        _ => &[0, 1, 2],
+    }
+}
+
+/// The same for one that got no answer. A connection that ended says more than silence.
+pub(super) fn looks_after_cut(halt: &Halt) -> &'static [u64] {
+    match halt {
+        Halt::Again(trouble) => match trouble.class {
+            Class::Cut { silent: true, .. } => PATIENT,
+            Class::Cut { .. } => &[0],
+            _ => &[],
+        },
+        Halt::Fail(_) => &[],
+    }
 }

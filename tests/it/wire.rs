@@ -19,29 +19,38 @@ use hoist::registry::client::{
 use hoist::registry::clock::Clock;
 use hoist::registry::error::Error;
 
-use crate::support::scripted::Seen;
+use crate::support::scripted::{Answer, Rule, Scripted, Seen, answer};
 
 /// Time that passes only while somebody sleeps. Sleeps end at once; all are written down.
-#[derive(Debug)]
 pub(crate) struct ManualClock {
     start: Instant,
     slept: Mutex<Vec<Duration>>,
-    ms: AtomicU64,
+    ns: AtomicU64,
     stopped: AtomicBool,
+    hook: Mutex<Option<Hook>>,
 }
+
+/// What is to happen when so many sleeps have begun.
+struct Hook(usize, Box<dyn FnOnce() + Send>);
 
 impl Default for ManualClock {
     fn default() -> Self {
         Self {
             start: Instant::now(),
             slept: Mutex::default(),
-            ms: AtomicU64::new(0),
+            ns: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
+            hook: Mutex::default(),
         }
     }
 }
 
 impl ManualClock {
+    /// Does something when the sleep of this number begins, counted from 1.
+    pub(crate) fn at_sleep(&self, number: usize, act: impl FnOnce() + Send + 'static) {
+        *self.hook.lock().unwrap() = Some(Hook(number, Box::new(act)));
+    }
+
     /// Every wait that was not for nothing.
     pub(crate) fn slept(&self) -> Vec<Duration> {
         self.slept.lock().unwrap().clone()
@@ -54,19 +63,26 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Instant {
-        self.start + Duration::from_millis(self.ms.load(Ordering::SeqCst))
+        self.start + Duration::from_nanos(self.ns.load(Ordering::SeqCst))
     }
 
     fn unix(&self) -> u64 {
-        784_111_777 + self.ms.load(Ordering::SeqCst) / 1000
+        784_111_777 + self.ns.load(Ordering::SeqCst) / 1_000_000_000
     }
 
     fn sleep(&self, duration: Duration) -> bool {
         if !duration.is_zero() {
-            self.slept.lock().unwrap().push(duration);
-            // Never less than a millisecond, or what is waited for would not come.
-            let ms = u64::try_from(duration.as_millis()).unwrap().max(1);
-            self.ms.fetch_add(ms, Ordering::SeqCst);
+            let number = {
+                let mut slept = self.slept.lock().unwrap();
+                slept.push(duration);
+                slept.len()
+            };
+            let due = self.hook.lock().unwrap().take_if(|hook| hook.0 <= number);
+            if let Some(Hook(_, act)) = due {
+                act();
+            }
+            let ns = u64::try_from(duration.as_nanos()).unwrap();
+            self.ns.fetch_add(ns, Ordering::SeqCst);
         }
         !self.stopped.load(Ordering::SeqCst)
     }
@@ -85,6 +101,9 @@ impl Emit for Recorder {
 pub(crate) struct Wire {
     pub(crate) client: Client,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) http: Arc<Http>,
+    /// Of everything that was pushed.
+    pub(crate) meter: Meter,
     events: Arc<Recorder>,
 }
 
@@ -121,9 +140,10 @@ impl Wire {
     pub(crate) fn over(host: impl ToString, settings: Settings, http: &net::Settings) -> Self {
         let clock = Arc::new(ManualClock::default());
         let events = Arc::new(Recorder::default());
+        let http = Arc::new(Http::new(http).unwrap());
         let client = Client::new(
             &Host::parse(&host.to_string()).unwrap(),
-            Arc::new(Http::new(http).unwrap()),
+            Arc::clone(&http),
             settings,
             clock.clone(),
             events.clone(),
@@ -131,6 +151,8 @@ impl Wire {
         Self {
             client,
             clock,
+            http,
+            meter: Meter::default(),
             events,
         }
     }
@@ -154,7 +176,7 @@ impl Wire {
             body: &body,
             mount_from: from.as_ref(),
             no_mount: false,
-            meter: &Meter::default(),
+            meter: &self.meter,
         })
     }
 
@@ -163,11 +185,19 @@ impl Wire {
         repository: &str,
         bytes: &[u8],
     ) -> Result<(Summary, Delivery), Error> {
+        self.stream_of(repository, &Made(bytes.into()))
+    }
+
+    pub(crate) fn stream_of(
+        &self,
+        repository: &str,
+        body: &dyn StreamBody,
+    ) -> Result<(Summary, Delivery), Error> {
         self.client.push_stream(&StreamTask {
             repository: &repo(repository),
             what: "layer sha256:made",
-            body: &Made(bytes.into()),
-            meter: &Meter::default(),
+            body,
+            meter: &self.meter,
         })
     }
 
@@ -258,6 +288,41 @@ pub(crate) fn shape(requests: &[Seen]) -> Vec<String> {
         format!("{} {kind}", seen.method)
     };
     requests.iter().map(shape).collect()
+}
+
+/// http and nothing else, so that what is no HTTP is not asked for TLS.
+pub(crate) fn plain(retries: u32) -> Settings {
+    Settings {
+        retries,
+        plain_http: true,
+        ..settings()
+    }
+}
+
+/// An error document as registries send it.
+pub(crate) fn code(status: u16, code: &str, message: &str) -> Answer {
+    let body = serde_json::json!({"errors": [{"code": code, "message": message}]});
+    answer(status)
+        .header("Content-Type", "application/json")
+        .body(body.to_string())
+}
+
+/// 202 with a session that says nothing about what is there.
+pub(crate) fn session() -> Answer {
+    answer(202).header("Location", "/v2/app/blobs/uploads/1?x=y")
+}
+
+/// 202 as the distribution family answers, which means that the blob is absent.
+pub(crate) fn telling_session() -> Answer {
+    answer(202).header("Location", "/v2/app/blobs/uploads/1?_state=abc")
+}
+
+/// What becomes of a small blob at a server with these rules.
+pub(crate) fn fails(rules: Vec<Rule>, retries: u32) -> (Error, Wire, Scripted) {
+    let server = Scripted::start(rules);
+    let wire = Wire::with(server.address(), plain(retries));
+    let error = wire.push("app", b"hello").unwrap_err();
+    (error, wire, server)
 }
 
 /// Bytes as if they were made while they are read, in odd pieces.

@@ -24,7 +24,8 @@ use std::thread::{self, JoinHandle};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use self::rule::{Action, Answer};
+use self::rule::Action;
+pub(crate) use self::rule::Answer;
 pub(crate) use self::rule::{
     Gate, Rule, Then, answer, close_after, early, endless_headers, held, on, pass, pass_and_close,
     raw, wrong_length,
