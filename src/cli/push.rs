@@ -49,8 +49,7 @@ pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) ->
     }
     if report.outcome == Outcome::Nothing && report.errors.is_empty() {
         let mut error = local_error("nothing to push: no image passes what was asked for");
-        error.hint =
-            Some("hoist list, without --include, --exclude, --platform and sizes".to_owned());
+        error.hint = Some("-v, which says why each was left out".to_owned());
         report.errors.push(error);
     }
     if let Some(path) = &push.digest_file {
@@ -93,7 +92,7 @@ fn attend(
     };
     let thread = std::thread::Builder::new().name("push".to_owned());
     match thread.spawn(work) {
-        Ok(_) => wait(&happenings, &stop, console),
+        Ok(_) => wait(&happenings, &stop),
         Err(_) => (Ending::Panicked, None),
     }
 }
@@ -113,11 +112,7 @@ fn listen(signals: Signals, sender: Sender<Happening>, console: &Console) {
 }
 
 /// Until the push has ended, or must not be waited for any longer.
-fn wait(
-    happenings: &Receiver<Happening>,
-    stop: &Stop,
-    console: &Console,
-) -> (Ending, Option<Signal>) {
+fn wait(happenings: &Receiver<Happening>, stop: &Stop) -> (Ending, Option<Signal>) {
     let mut interrupted: Option<(Signal, Instant)> = None;
     loop {
         let happening = match interrupted {
@@ -137,7 +132,6 @@ fn wait(
             Ok(Happening::Signal(first)) if interrupted.is_none() => {
                 interrupted = Some((first, Instant::now() + PATIENCE));
                 stop.stop();
-                console.line("ending what runs; once more ends at once");
             }
             Ok(Happening::Signal(_)) | Err(RecvTimeoutError::Timeout) => {
                 return (Ending::LeftBehind, signal);
@@ -256,4 +250,67 @@ fn tell(streams: &mut Streams, report: &Report) -> Exit {
         summary::summary(&streams.console, report);
     }
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::event::Event;
+
+    /// What comes of happenings that have happened already.
+    fn after(happenings: Vec<Happening>) -> (Ending, Option<Signal>, bool) {
+        let (sender, receiver) = channel();
+        for happening in happenings {
+            sender.send(happening).unwrap();
+        }
+        let stop = Stop::default();
+        let (ending, signal) = wait(&receiver, &stop);
+        (ending, signal, stop.is_stopped())
+    }
+
+    fn ended() -> Happening {
+        Happening::Ended(Some(empty_report(Outcome::Ok, local_error("none"))))
+    }
+
+    #[test]
+    fn the_first_signal_stops_and_the_second_is_not_waited_with() {
+        use Happening::Signal as Came;
+        use Signal::{Interrupt, Terminate};
+        let undisturbed = after(vec![ended()]);
+        assert!(matches!(undisturbed, (Ending::Reported(_), None, false)));
+        let told = after(vec![Came(Terminate), ended()]);
+        assert!(matches!(told, (Ending::Reported(_), Some(Terminate), true)));
+        // The first one names the exit code.
+        let twice = after(vec![Came(Terminate), Came(Interrupt), ended()]);
+        assert!(matches!(twice, (Ending::LeftBehind, Some(Terminate), true)));
+        let panicked = after(vec![Happening::Ended(None)]);
+        assert!(matches!(panicked, (Ending::Panicked, None, false)));
+    }
+
+    #[test]
+    fn what_is_left_behind_is_told_as_far_as_it_was_heard() {
+        let mut tally = Tally::default();
+        let digest = Digest::of(b"manifest");
+        tally.observe(&Event::Planned {
+            images: 3,
+            blobs: 0,
+            bytes: 0,
+        });
+        for image in 0..2 {
+            let name = format!("host/app:{image}");
+            tally.observe(&Event::ImageStarted { image, name });
+        }
+        tally.observe(&Event::ImageFinished {
+            image: 0,
+            status: ImageStatus::Pushed,
+            targets: vec![format!("host/app:0@{digest}")],
+            error: None,
+        });
+        let report = so_far(&tally, Duration::from_secs(1));
+        assert_eq!(results::lines(&report), format!("host/app:0@{digest}\n"));
+        let statuses: Vec<_> = report.images.iter().map(|image| image.status).collect();
+        let (pushed, failed) = (ImageStatus::Pushed, ImageStatus::Failed);
+        assert_eq!(statuses, [pushed, failed, ImageStatus::Skipped]);
+        assert_eq!(report.outcome, Outcome::Interrupted);
+    }
 }

@@ -117,7 +117,7 @@ pub(crate) fn filter(args: &Args) -> Result<Filter, UsageError> {
     for (option, globs) in [("include", &args.include), ("exclude", &args.exclude)] {
         for glob in globs {
             let checked = Filter::check_glob(glob);
-            checked.map_err(|why| UsageError::new(format!("--{option} {glob:?}: {why}")))?;
+            checked.map_err(|why| UsageError::new(format!("--{option}: {why}")))?;
         }
     }
     if let (Some(least), Some(most)) = (args.min_size, args.max_size)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::observe::console::Console;
 use crate::observe::text::{bytes, count, duration, rate, safe};
-use crate::push::report::{ErrorReport, ImageReport, ImageStatus, Outcome, Report};
+use crate::push::report::{ErrorReport, FailureKind, ImageReport, ImageStatus, Outcome, Report};
 
 /// `error: MESSAGE`, and what to try on a line of its own.
 pub(crate) fn error(console: &Console, message: &str, hint: Option<&str>) {
@@ -15,16 +15,29 @@ pub(crate) fn error(console: &Console, message: &str, hint: Option<&str>) {
     console.line(&text);
 }
 
-/// Everything that went wrong, the images' own troubles first.
+/// Everything that went wrong, the images' own troubles first. An interruption is one trouble, however
+/// many images it met.
 pub(crate) fn errors(console: &Console, report: &Report) {
     for image in &report.images {
         for (message, hint) in image_errors(image) {
             error(console, &message, hint);
         }
     }
-    for ErrorReport { message, hint, .. } in &report.errors {
+    let others = report.errors.iter().filter(|error| !is_interruption(error));
+    for ErrorReport { message, hint, .. } in others {
         error(console, message, hint.as_deref());
     }
+    if report.outcome == Outcome::Interrupted {
+        error(
+            console,
+            "interrupted",
+            Some("the same command again: what is there is not sent twice"),
+        );
+    }
+}
+
+fn is_interruption(error: &ErrorReport) -> bool {
+    error.kind == FailureKind::Interrupted
 }
 
 /// The sentences about one image: its own error, and those of targets that say something else.
@@ -35,7 +48,10 @@ fn image_errors(image: &ImageReport) -> Vec<(String, Option<&str>)> {
         Some((&target.name, error))
     });
     let sentences = own.map(|error| (subject(image), error)).into_iter();
-    let sentences = sentences.chain(others).map(|(of, error)| {
+    let sentences = sentences
+        .chain(others)
+        .filter(|(_, error)| !is_interruption(error));
+    let sentences = sentences.map(|(of, error)| {
         // Where the file is the subject it need not be named again.
         let repeated = format!("{of}: ");
         let why = &error.message;
@@ -61,9 +77,6 @@ pub(crate) fn summary(console: &Console, report: &Report) {
     if matches!(report.outcome, Outcome::Usage | Outcome::Nothing) {
         return;
     }
-    if report.outcome == Outcome::Interrupted {
-        console.line("interrupted");
-    }
     let (images, sent, time) = (images(report), sent(report), time(report));
     console.line(&format!("{images}\n{sent}\n{time}"));
 }
@@ -76,12 +89,20 @@ fn images(report: &Report) -> String {
     };
     let found = report.images.len();
     let (pushed, present) = (with(ImageStatus::Pushed), with(ImageStatus::Present));
-    let (failed, skipped) = (with(ImageStatus::Failed), with(ImageStatus::Skipped));
+    let failed = with(ImageStatus::Failed);
+    let interrupted = report.images.iter().filter(|image| {
+        image.status == ImageStatus::Failed && image.error.as_ref().is_some_and(is_interruption)
+    });
+    let interrupted = interrupted.count();
+    let (failed, unfinished) = (
+        failed - interrupted,
+        interrupted + with(ImageStatus::Skipped),
+    );
     let all = count(found, "image");
     let mut text =
         format!("{all} found, {pushed} pushed, {present} already there, {failed} failed");
-    if skipped > 0 {
-        text.push_str(&format!(", {skipped} not tried"));
+    if unfinished > 0 {
+        text.push_str(&format!(", {unfinished} not finished"));
     }
     if found > 0 {
         text.push_str(&format!(
@@ -143,7 +164,7 @@ fn share(part: usize, whole: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::push::report::{FailureKind, Side, TargetReport};
+    use crate::push::report::{Side, TargetReport};
 
     fn trouble(message: &str) -> ErrorReport {
         ErrorReport {
@@ -220,6 +241,23 @@ mod tests {
             messages(&unplaced),
             ["push of images/a.tar failed: blob sha256:12ab is missing"]
         );
+    }
+
+    #[test]
+    fn an_interruption_is_told_once_and_its_images_have_not_failed() {
+        let mut interruption = trouble("interrupted");
+        interruption.kind = FailureKind::Interrupted;
+        let cut = image(Vec::new(), Some(interruption.clone()));
+        assert_eq!(messages(&cut), [""; 0]);
+        let mut waiting = image(Vec::new(), None);
+        waiting.status = ImageStatus::Skipped;
+        let report = Report {
+            images: vec![cut, waiting, image(Vec::new(), Some(trouble("413")))],
+            ..crate::cli::empty_report(Outcome::Interrupted, interruption)
+        };
+        let expected =
+            "3 images found, 0 pushed, 0 already there, 1 failed, 2 not finished, success rate 0 %";
+        assert_eq!(images(&report), expected);
     }
 
     #[test]

@@ -115,15 +115,45 @@ impl Write for Console {
     }
 }
 
+/// What was written, for tests.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Memory {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[cfg(test)]
+impl Write for Memory {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The rows on the terminal; the cursor rests in the last one.
+    fn expect(memory: &Memory, rows: &[&str]) {
+        let (shown, row) = terminal(&memory.text());
+        assert_eq!(shown, rows);
+        assert_eq!(row, rows.len() - 1);
+    }
+
     /// What a terminal of this height shows after these bytes: rows of text, and the cursor's row.
-    fn terminal(bytes: &[u8]) -> (Vec<String>, usize) {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
+    fn terminal(text: &str) -> (Vec<String>, usize) {
         let (mut rows, mut row, mut column) = (vec![String::new()], 0, 0);
-        let mut rest = text.as_str();
+        let mut rest = text;
         while let Some(c) = rest.chars().next() {
             if let Some(escape) = rest.strip_prefix("\x1b[") {
                 let end = escape
@@ -156,29 +186,6 @@ mod tests {
         (rows, row)
     }
 
-    #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
-
-    impl Memory {
-        /// The rows on the terminal; the cursor rests in the last one.
-        fn expect(&self, rows: &[&str]) {
-            let (shown, row) = terminal(&self.0.lock().unwrap());
-            assert_eq!(shown, rows);
-            assert_eq!(row, rows.len() - 1);
-        }
-    }
-
-    impl Write for Memory {
-        fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend(buf);
-            Ok(buf.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn live_lines_are_redrawn_below_the_others_and_leave_nothing() {
         let memory = Memory::default();
@@ -187,11 +194,11 @@ mod tests {
         live(&["10 %", "layer one"]);
         console.line("pushed a");
         live(&["50 %"]);
-        memory.expect(&["pushed a", "50 %", ""]);
+        expect(&memory, &["pushed a", "50 %", ""]);
         live(&["60 %", "layer two", "layer three"]);
         console.close();
         live(&["too late"]);
         console.line("done");
-        memory.expect(&["pushed a", "done", ""]);
+        expect(&memory, &["pushed a", "done", ""]);
     }
 }

@@ -7,7 +7,7 @@ use crate::observe::board::{Board, Figures, Transfer};
 use crate::observe::console::Console;
 use crate::observe::event::{BlobStatus, Event, ImageStatus, Observer};
 use crate::observe::queue::{Queued, Watcher};
-use crate::observe::text::{bytes, count, duration, rate, safe, shortened};
+use crate::observe::text::{bytes, count, duration, ending, rate, safe};
 
 /// Ten frames a second: more is not seen.
 const FRAME: Duration = Duration::from_millis(100);
@@ -168,7 +168,10 @@ impl Watcher for Lines {
                 let text = format!("waiting {} for {host}: {reason}", duration(*wait));
                 self.say(Detail::Images, &text);
             }
-            Event::BlobStarted { .. } | Event::ImageFinished { .. } | Event::Interrupted => {}
+            Event::Interrupted => {
+                self.say(Detail::Warnings, "ending what runs; once more ends at once");
+            }
+            Event::BlobStarted { .. } | Event::ImageFinished { .. } => {}
         }
         self.board.apply(event, Instant::now());
     }
@@ -236,19 +239,30 @@ fn display(figures: &Figures, width: usize) -> Vec<String> {
     lines
 }
 
+/// With 12 digits of each digest: "layer sha256:12ab34cd56ef".
+fn brief(label: &str) -> String {
+    let word = |word: &str| match word.split_once(':') {
+        Some((algorithm, digits))
+            if digits.len() > 12 && digits.bytes().all(|b| b.is_ascii_hexdigit()) =>
+        {
+            format!("{algorithm}:{}", &digits[..12])
+        }
+        _ => word.to_owned(),
+    };
+    let words: Vec<String> = label.split(' ').map(word).collect();
+    words.join(" ")
+}
+
 fn fitted(text: &str, width: usize) -> String {
     safe(text).chars().take(width).collect()
 }
 
-/// "  registry.local/team/app:1.2 layer sha256:12ab… [#####-----]  34.0 MiB of 120.0 MiB"
+/// "  team/app:1.2 layer sha256:12ab34cd56ef [#####-----]  34.0 MiB of 120.0 MiB"
 fn row(transfer: &Transfer, width: usize) -> String {
-    const BAR: usize = 20;
-    let filled = if transfer.size == 0 {
-        BAR
-    } else {
-        let share = u128::from(transfer.position) * BAR as u128 / u128::from(transfer.size);
-        (share as usize).min(BAR)
-    };
+    const BAR: usize = 12;
+    let share = u128::from(transfer.position) * BAR as u128;
+    let share = share.checked_div(u128::from(transfer.size));
+    let filled = share.map_or(BAR, |share| (share as usize).min(BAR));
     let tail = format!(
         " [{}{}] {:>10} of {:>10}",
         "#".repeat(filled),
@@ -257,16 +271,19 @@ fn row(transfer: &Transfer, width: usize) -> String {
         bytes(transfer.size),
     );
     let Some(room) = width.checked_sub(tail.len() + 2).filter(|room| *room >= 12) else {
-        return fitted(&format!("  {}", transfer.label), width);
+        return fitted(&format!("  {}", brief(&transfer.label)), width);
     };
-    let label = safe(&transfer.label);
-    let image = safe(&transfer.image);
+    let label = brief(&transfer.label);
+    let label = safe(&label);
+    // The host is the same for all.
+    let image = transfer.image.split_once('/');
+    let image = safe(image.map_or(&transfer.image, |(_, rest)| rest));
     // What is being sent says more than for whom.
     let for_image = room.saturating_sub(label.chars().count() + 1);
     let what = if for_image < 8 {
-        shortened(&label, room).into_owned()
+        ending(&label, room).into_owned()
     } else {
-        format!("{} {label}", shortened(&image, for_image))
+        format!("{} {label}", ending(&image, for_image))
     };
     format!("  {what:<room$}{tail}")
 }
@@ -275,11 +292,14 @@ fn row(transfer: &Transfer, width: usize) -> String {
 mod tests {
     use super::*;
     use crate::observe::board::Counts;
+    use crate::observe::console::Memory;
+    use crate::observe::event::Meter;
+    use std::sync::Arc;
 
     fn figures(transfers: usize) -> Figures {
         let transfer = |n: usize| Transfer {
             image: format!("registry.local/team/application-{n}:1.2"),
-            label: "layer sha256:12ab34cd56ef".to_owned(),
+            label: "layer sha256:12ab34cd56ef7890".to_owned(),
             position: 34 << 20,
             size: 120 << 20,
         };
@@ -315,9 +335,54 @@ mod tests {
         );
         assert_eq!(
             lines[1],
-            "  registry.lo…ation-0:1.2 layer sha256:12ab34cd56ef [#####---------------]   34.0 MiB of  120.0 MiB"
+            "  team/application-0:1.2 layer sha256:12ab34cd56ef          [###---------]   34.0 MiB of  120.0 MiB"
         );
         assert_eq!(lines[ROWS + 1], "  and 2 more");
+    }
+
+    #[test]
+    fn lines_say_what_happened_and_now_and_then_how_far_it_is() {
+        let memory = Memory::default();
+        let mut lines = Lines::new(Console::new(Box::new(memory.clone())), Detail::Images);
+        let meter = Arc::new(Meter::default());
+        let tell = |to: &mut Lines, event| to.observe(&event);
+        tell(
+            &mut lines,
+            Event::Planned {
+                images: 2,
+                blobs: 1,
+                bytes: 1000,
+            },
+        );
+        let name = "r.local/app:1".to_owned();
+        tell(&mut lines, Event::ImageStarted { image: 0, name });
+        tell(
+            &mut lines,
+            Event::BlobStarted {
+                blob: 0,
+                image: 0,
+                label: "layer".to_owned(),
+                size: 1000,
+                meter: Arc::clone(&meter),
+            },
+        );
+        meter.add(600);
+        lines.tick();
+        tell(
+            &mut lines,
+            Event::ImageFinished {
+                image: 0,
+                status: ImageStatus::Failed,
+                targets: Vec::new(),
+                error: Some("413\nerror: forged".to_owned()),
+            },
+        );
+        let expected = "\
+            to push: 2 images, 1 blob, 1000 B\n\
+            pushing r.local/app:1\n\
+            60 %, 0 of 2 images, 600 B of 1000 B\n\
+            failed: r.local/app:1: 413\\nerror: forged\n";
+        assert_eq!(memory.text(), expected);
     }
 
     #[test]

@@ -66,20 +66,15 @@ pub fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// `text` in at most `columns` columns, one per character: the middle gives way.
-pub(crate) fn shortened(text: &str, columns: usize) -> Cow<'_, str> {
+/// `text` in at most `columns` columns, one per character: its beginning gives way.
+pub(crate) fn ending(text: &str, columns: usize) -> Cow<'_, str> {
     let length = text.chars().count();
     if length <= columns {
         return Cow::Borrowed(text);
     }
     let kept = columns.saturating_sub(1);
-    let head: String = text.chars().take(kept.div_ceil(2)).collect();
-    let tail: String = text.chars().skip(length - kept / 2).collect();
-    Cow::Owned(if columns == 0 {
-        String::new()
-    } else {
-        format!("{head}…{tail}")
-    })
+    let tail = text.chars().skip(length - kept);
+    Cow::Owned("…".chars().take(columns).chain(tail).collect())
 }
 
 #[cfg(test)]
@@ -124,15 +119,15 @@ mod tests {
     }
 
     #[test]
-    fn long_names_lose_their_middle() {
+    fn long_names_lose_their_beginning() {
         for (columns, expected) in [
             (20, "abcdefgh"),
             (8, "abcdefgh"),
-            (5, "ab…gh"),
+            (5, "…efgh"),
             (1, "…"),
             (0, ""),
         ] {
-            assert_eq!(shortened("abcdefgh", columns), expected);
+            assert_eq!(ending("abcdefgh", columns), expected);
         }
     }
 }

@@ -150,6 +150,16 @@ fn names_cannot_drive_the_terminal() {
     assert!(output.stdout.contains("evil\\u{1b}[2J\\n"), "{output}");
 }
 
+#[test]
+fn paths_are_relative_to_where_the_command_runs() {
+    let dir = images();
+    let output = hoist(["list", "nginx.tar"])
+        .current_dir(dir.path())
+        .run()
+        .expect_code(0);
+    assert!(output.stdout.ends_with("\tnginx.tar\n"), "{output}");
+}
+
 /// A reader that goes away is the reader's business.
 #[test]
 fn a_closed_pipe_is_no_panic() {

@@ -3,8 +3,6 @@
 //! The environment is empty but for what a test gives, so that no registry login, proxy or setting
 //! of the machine has a say. A command that hangs is killed and fails its test.
 
-#![expect(dead_code, reason = "a harness is whole before all of it is used")]
-
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
