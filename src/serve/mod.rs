@@ -95,9 +95,9 @@ impl Server {
     pub fn start(options: Options, log: Box<dyn Fn(&Access) + Send + Sync>) -> io::Result<Self> {
         let age = options.limits.upload_age;
         let store = Store::open(&options.dir, options.durable, age)
-            .map_err(|error| named(&error, &options.dir.display()))?;
+            .map_err(|error| during("opening the folder", &error))?;
         let listener =
-            TcpListener::bind(options.listen).map_err(|error| named(&error, &options.listen))?;
+            TcpListener::bind(options.listen).map_err(|error| during("listening", &error))?;
         let address = listener.local_addr()?;
         let connections = Connections::new(options.limits.connections);
         let service = Arc::new(Service {
@@ -145,7 +145,6 @@ impl Drop for Server {
     }
 }
 
-/// The error with the name of what it is about.
-fn named(error: &io::Error, object: &dyn std::fmt::Display) -> io::Error {
-    io::Error::new(error.kind(), format!("{object}: {error}"))
+fn during(step: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{step}: {error}"))
 }

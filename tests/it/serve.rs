@@ -14,7 +14,8 @@ use hoist::image::digest::Digest;
 use hoist::image::media::{OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST};
 use serde_json::{Value, json};
 
-use crate::support::registry::{Kind, Registry, Setup, available};
+use crate::support::registry::{Kind, Registry, Setup, Tls, available};
+use crate::support::tls::Authority;
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     json!({"mediaType": media_type, "digest": Digest::of(bytes), "size": bytes.len()})
@@ -85,19 +86,30 @@ fn every_registry_takes_an_image_and_still_has_it_after_a_restart() {
 }
 
 #[test]
-fn a_registry_with_basic_authentication_asks_for_it() {
-    let setup = Setup {
-        basic: Some(("user".into(), "pa:ss".into())),
-        tls: None,
+fn distributions_have_basic_authentication_and_tls_when_a_test_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new("test");
+    let (certificate, key) = authority.issue(&["localhost"]).write(dir.path());
+    let encrypted = Tls {
+        certificate,
+        key,
+        ca: authority.write(dir.path()),
     };
-    for kind in [Kind::Distribution2, Kind::Distribution3] {
-        if !kind.is_available() {
-            continue;
+    for tls in [None, Some(encrypted)] {
+        let setup = Setup {
+            basic: Some(("user".into(), "pa:ss".into())),
+            tls,
+        };
+        for kind in [Kind::Distribution2, Kind::Distribution3] {
+            if !kind.is_available() {
+                continue;
+            }
+            let registry = Registry::start_with(kind, setup.clone());
+            assert_eq!(registry.get("/v2/").status, 200, "{kind:?}");
+            let wrong = ("authorization", "Basic dXNlcjp3cm9uZw==");
+            let refused = registry.request("GET", "/v2/", &[wrong], b"");
+            assert_eq!(refused.status, 401, "{kind:?}");
+            assert_eq!(registry.access().len(), 2, "{kind:?}");
         }
-        let registry = Registry::start_with(kind, setup.clone());
-        assert_eq!(registry.get("/v2/").status, 200, "{kind:?}");
-        let wrong = ("authorization", "Basic dXNlcjp3cm9uZw==");
-        let refused = registry.request("GET", "/v2/", &[wrong], b"");
-        assert_eq!(refused.status, 401, "{kind:?}");
     }
 }

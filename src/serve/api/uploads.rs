@@ -122,8 +122,8 @@ fn store(
     let writer = session.writer(&expected, digest.algorithm())?;
     let writer = writer.ok_or_else(|| elsewhere(repository, session))?;
     receive(request, repository, session, &writer)?;
-    let layout = request.store.make_layout(repository)?;
-    match writer.finish(digest, &layout)? {
+    let store = request.store;
+    match writer.finish(digest, || store.make_layout(repository))? {
         Finished::Stored => Ok(created(repository, digest)),
         Finished::Superseded => Err(elsewhere(repository, session)),
         Finished::Mismatch => {

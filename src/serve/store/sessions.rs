@@ -239,9 +239,13 @@ impl Writer<'_> {
         Ok(true)
     }
 
-    /// Ends the session: its bytes become a blob of `layout` if they have this digest, whose
-    /// algorithm is a known one.
-    pub(in crate::serve) fn finish(self, digest: &Digest, layout: &Layout) -> io::Result<Finished> {
+    /// Ends the session: if its bytes have this digest, whose algorithm is a known one, they become a
+    /// blob of the layout that is asked for then.
+    pub(in crate::serve) fn finish(
+        self,
+        digest: &Digest,
+        layout: impl FnOnce() -> io::Result<Layout>,
+    ) -> io::Result<Finished> {
         let mut state = lock(&self.session.state);
         if self.is_over(&state) {
             return Ok(Finished::Superseded);
@@ -261,7 +265,7 @@ impl Writer<'_> {
         if self.session.sessions.durable {
             self.file.sync_data()?;
         }
-        layout.adopt(&self.session.path, digest)?;
+        layout()?.adopt(&self.session.path, digest)?;
         self.session.end(&mut state)?;
         Ok(Finished::Stored)
     }

@@ -187,6 +187,7 @@ fn bytes_with_another_digest_leave_nothing() {
     let wrong = close(&registry, &session, &Digest::of(b"this"), b"that");
     assert_eq!((wrong.status, wrong.code()), (400, "DIGEST_INVALID".into()));
     assert_eq!(registry.get(&session).status, 404);
+    assert_eq!(registry.get("/v2/a/tags/list").code(), "NAME_UNKNOWN");
     for digest in [Digest::of(b"this"), Digest::of(b"that")] {
         assert_eq!(registry.blob("a", digest.as_str()).code(), "BLOB_UNKNOWN");
     }

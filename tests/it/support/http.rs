@@ -58,7 +58,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if let Some(authorization) = &self.authorization {
+        let given = headers.iter().any(|(name, _)| *name == "authorization");
+        if let Some(authorization) = self.authorization.as_ref().filter(|_| !given) {
             request = request.header("authorization", authorization);
         }
         let answer = if matches!(method, "GET" | "HEAD" | "DELETE") {

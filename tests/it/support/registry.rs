@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use hoist::serve;
 use tempfile::TempDir;
@@ -313,7 +315,12 @@ fn run(
         .unwrap();
     log.follow(child.stdout.take().unwrap());
     log.follow(child.stderr.take().unwrap());
-    let port = log.wait_for_port().unwrap_or_else(|| {
+    // zot names its port only when it had the choice.
+    let port = match listen.port() {
+        0 => log.wait_for_port(),
+        _ => wait_for_listener(listen).then_some(listen.port()),
+    };
+    let port = port.unwrap_or_else(|| {
         child.kill().unwrap();
         child.wait().unwrap();
         panic!("{} did not start:\n{}", kind.name(), log.text())
@@ -322,6 +329,16 @@ fn run(
         Running::Process(child),
         SocketAddr::from(([127, 0, 0, 1], port)),
     )
+}
+
+fn wait_for_listener(address: SocketAddr) -> bool {
+    (0..1500).any(|_| {
+        let connected = TcpStream::connect(address).is_ok();
+        if !connected {
+            thread::sleep(Duration::from_millis(20));
+        }
+        connected
+    })
 }
 
 fn serve_here(data: &Path, listen: SocketAddr, log: &Arc<Log>) -> (Running, SocketAddr) {
