@@ -114,15 +114,16 @@ impl Endpoint {
         own: Scheme,
         location: &str,
     ) -> Result<Target, LocationError> {
-        let base = match base {
+        let base_url = match base {
             Target::Own(path) => self.own(own, path.clone()),
             Target::Elsewhere(url) => url.clone(),
         };
-        let url = base.join(location)?;
+        let url = base_url.join(location)?;
         if url.host == self.host {
             return Ok(Target::Own(url.path));
         }
         refuse_downgrade(own, &url)?;
+        refuse_downgrade(base_url.scheme, &url)?;
         Ok(Target::Elsewhere(url))
     }
 
@@ -459,6 +460,8 @@ mod tests {
             shown(&registry, Scheme::Https, &next),
             "else https://store.io/a/c?d"
         );
+        let from_http = registry.resolve(&away, Scheme::Http, "http://other.io/");
+        assert!(from_http.unwrap_err().to_string().contains("plain http"));
     }
 
     #[test]

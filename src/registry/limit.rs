@@ -27,7 +27,7 @@ impl Limit {
         let mut pause = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let end = now.checked_add(wait);
         pause.until = pause.until.max(end);
-        let news = pause.asked.is_none_or(|asked| began >= asked);
+        let news = pause.asked.is_none_or(|asked| began > asked);
         if news {
             pause.asked = Some(now);
         }

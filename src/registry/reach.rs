@@ -24,8 +24,8 @@ pub(super) struct Reach {
 #[derive(Debug, Default)]
 struct Contact {
     ever: bool,
-    /// Since when no connection has been made; `None` while all is well.
-    silent_since: Option<Instant>,
+    /// The first and the last of the tries to connect that failed in a row.
+    silence: Option<(Instant, Instant)>,
     dead: Option<Error>,
 }
 
@@ -114,7 +114,7 @@ impl Reach {
     pub(super) fn reached(&self) {
         let mut contact = self.contact();
         contact.ever = true;
-        contact.silent_since = None;
+        contact.silence = None;
         contact.dead = None;
     }
 
@@ -123,10 +123,15 @@ impl Reach {
     }
 
     /// No connection was made. True when the host is given up from now on: after half a minute of
-    /// this, or at once where nothing is to be tried twice.
+    /// trying, or at once where nothing is to be tried twice.
     pub(super) fn failed(&self, now: Instant, retries: u32, error: &Error) -> bool {
         let mut contact = self.contact();
-        let since = *contact.silent_since.get_or_insert(now);
+        let since = match contact.silence {
+            Some((first, last)) if now.duration_since(last) < LONGEST_SILENCE => first,
+            // Nobody has tried in between.
+            _ => now,
+        };
+        contact.silence = Some((since, now));
         let over = now.duration_since(since) >= LONGEST_SILENCE;
         if over || (retries == 0 && !contact.ever) {
             contact.dead.get_or_insert_with(|| error.clone());
@@ -274,8 +279,9 @@ mod tests {
         assert!(reach.dead().is_none());
         reach.reached();
         assert!(!reach.failed(at(40), 5, &error));
-        assert!(!reach.failed(at(69), 0, &error));
-        assert!(reach.failed(at(70), 5, &error));
+        assert!(!reach.failed(at(90), 5, &error), "two tries are no silence");
+        assert!(!reach.failed(at(119), 0, &error));
+        assert!(reach.failed(at(120), 5, &error));
         assert_eq!(reach.dead().unwrap().reason, "no route");
         let impatient = Reach::new(false, false, false);
         assert!(impatient.failed(at(0), 0, &error));

@@ -1,6 +1,7 @@
 //! Answers that are no, not yet, elsewhere or no HTTP at all: the kind of error, its sentence, and what
 //! the server saw.
 
+use std::thread;
 use std::time::Duration;
 
 use hoist::registry::client::{Presence, Settings};
@@ -8,9 +9,9 @@ use hoist::registry::error::ErrorKind;
 
 use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{
-    Scripted, answer, close_after, endless_headers, on, raw, wrong_length,
+    Gate, Scripted, answer, close_after, endless_headers, held, on, raw, wrong_length,
 };
-use crate::wire::{Wire, code, fails, plain, session, shape, telling_session, user};
+use crate::wire::{Wire, code, fails, noise, plain, session, shape, telling_session, user};
 
 #[test]
 fn refusals_say_why_and_are_not_repeated() {
@@ -132,6 +133,28 @@ fn pressure_is_waited_for_as_long_as_is_asked() {
         assert_eq!(wire.pressures(), 1);
         assert_eq!(wire.client.totals().waited, Duration::from_secs(waited));
     }
+}
+
+#[test]
+fn many_refusals_at_once_are_one_pressure() {
+    let registry = Registry::start(Kind::Serve);
+    let gate = Gate::new();
+    let busy = answer(429).header("Retry-After", "3");
+    let server = Scripted::before(
+        registry.address(),
+        [on("POST", "/v2/").times(8).then(held(&gate, busy))],
+    );
+    let wire = Wire::with(server.address(), plain(5));
+    thread::scope(|scope| {
+        for n in 0..8 {
+            let wire = &wire;
+            scope.spawn(move || wire.push("app", &noise(100, n)).unwrap());
+        }
+        gate.wait_for(8);
+        gate.open();
+    });
+    assert_eq!(wire.retries().len(), 8);
+    assert_eq!(wire.pressures(), 1);
 }
 
 #[test]
