@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crate::net::{Failure, FailureKind};
 use crate::registry::answer::{self, Refusal, clean};
-use crate::registry::client::{Answer, Client};
+use crate::registry::call::Answer;
+use crate::registry::client::Client;
 use crate::registry::credentials::Denied;
 use crate::registry::endpoint::Target;
 use crate::registry::error::{Error, ErrorKind};

@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 use crate::image::reference::Host;
 use crate::net::{self, Failure, FailureKind, Http, Method, Payload, Response};
 use crate::observe::event::Emit;
-use crate::registry::answer::Refusal;
 use crate::registry::body::{Content, Exactly};
+use crate::registry::call::{Answer, Call};
 use crate::registry::challenge::{self, Challenge};
 use crate::registry::clock::Clock;
-use crate::registry::credentials::{Asked, Authority, Denied};
-use crate::registry::endpoint::{self, Endpoint, LocationError, Target};
+use crate::registry::credentials::{Asked, Authority};
+use crate::registry::endpoint::{self, Endpoint, Target};
 use crate::registry::error::Error;
 use crate::registry::limit::Limit;
 use crate::registry::profile::{Learned, Profile, Sizes};
 use crate::registry::reach::Reach;
 use crate::registry::retry::Halt;
+use crate::registry::url::{LocationError, without_query};
 
 pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask};
 pub use crate::registry::credentials::Credentials;
@@ -68,71 +69,10 @@ pub(super) struct Counts {
     waited_ms: AtomicU64,
 }
 
-/// One request, as often as it takes.
-pub(super) struct Call<'a> {
-    pub(super) method: Method,
-    pub(super) target: Target,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) content: Content<'a>,
-    /// Longest wait for the answer once the body is out; as long as a stall may be, unless said.
-    pub(super) patience: Option<Duration>,
-    /// Longest body of the answer, in bytes.
-    pub(super) limit: u64,
-}
-
-/// An answer, whatever its status.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) response: Response,
-    /// Who gave it.
-    pub(super) target: Target,
-    /// How often we were sent on.
-    pub(super) redirects: usize,
-    /// Why a 401 is the last word.
-    pub(super) denied: Option<Denied>,
-    pub(super) began: Instant,
-}
-
 /// Redirects that are followed in a row.
 const MOST_REDIRECTS: usize = 5;
 /// Idle connections that may turn out to be closed, one after the other.
 const MOST_STALE: usize = 64;
-const ANSWER_LIMIT: u64 = 256 << 10;
-
-impl<'a> Call<'a> {
-    pub(super) fn new(method: Method, target: Target) -> Self {
-        Self {
-            method,
-            target,
-            headers: Vec::new(),
-            content: Content::Empty,
-            patience: None,
-            limit: ANSWER_LIMIT,
-        }
-    }
-
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    pub(super) fn body(mut self, content: Content<'a>, patience: Duration) -> Self {
-        self.content = content;
-        self.patience = Some(patience);
-        self
-    }
-}
-
-impl Answer {
-    pub(super) fn status(&self) -> u16 {
-        self.response.status
-    }
-
-    pub(super) fn refusal(&self) -> Refusal {
-        Refusal::read(&self.response)
-    }
-}
-
 impl Client {
     pub fn new(
         host: &Host,
@@ -387,7 +327,7 @@ impl Client {
 
     fn submit(&self, request: net::Request<'_>, limit: u64) -> Result<Response, Failure> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
-        let (method, url) = (request.method, endpoint::without_query(request.url));
+        let (method, url) = (request.method, without_query(request.url));
         let began = Instant::now();
         let outcome = self.http.send(request, limit);
         let took = began.elapsed().as_millis();

@@ -1,38 +1,12 @@
 //! Where requests go: the paths of the protocol, what a `Location` means, and which host may see
 //! credentials. No I/O.
 //!
-//! distribution-spec 1.1 "Endpoints" and "Pushing blobs"; RFC 3986 section 5.2 for references.
-
-use std::fmt;
+//! distribution-spec 1.1 "Endpoints" and "Pushing blobs".
 
 use crate::image::digest::Digest;
 use crate::image::reference::{Host, Repository};
 use crate::registry::manifests::ManifestName;
-
-/// A `Location` longer than this is not followed, in bytes.
-const MAX_LOCATION: usize = 8 << 10;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
+use crate::registry::url::{LocationError, Scheme, Url};
 
 /// Where one request goes. Credentials go to [`Target::Own`] and nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,21 +16,6 @@ pub(super) enum Target {
     /// Wherever the registry sent us.
     Elsewhere(Url),
 }
-
-/// An absolute URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
-    scheme: Scheme,
-    /// Lower case, IPv6 in brackets.
-    host: String,
-    port: u16,
-    /// Path and query; begins with `/`.
-    path: String,
-}
-
-/// Why a `Location` cannot be followed: a fragment for a sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LocationError(String);
 
 /// One registry's place in the world.
 #[derive(Clone, Debug)]
@@ -119,11 +78,11 @@ impl Endpoint {
             Target::Elsewhere(url) => url.clone(),
         };
         let url = base_url.join(location)?;
-        if url.host == self.host {
-            return Ok(Target::Own(url.path));
+        if url.host() == self.host {
+            return Ok(Target::Own(url.path().to_owned()));
         }
-        refuse_downgrade(own, &url)?;
-        refuse_downgrade(base_url.scheme, &url)?;
+        url.refuse_downgrade(own)?;
+        url.refuse_downgrade(base_url.scheme())?;
         Ok(Target::Elsewhere(url))
     }
 
@@ -139,7 +98,7 @@ impl Endpoint {
         match (base, &target) {
             (Target::Own(asked), Target::Own(path)) if asked == path => {
                 let url = self.own(own, asked.clone()).join(location)?;
-                refuse_downgrade(own, &url)?;
+                url.refuse_downgrade(own)?;
                 Ok(Target::Elsewhere(url))
             }
             _ => Ok(target),
@@ -147,12 +106,7 @@ impl Endpoint {
     }
 
     fn own(&self, scheme: Scheme, path: String) -> Url {
-        Url {
-            scheme,
-            host: self.host.clone(),
-            port: self.port.unwrap_or(scheme.default_port()),
-            path,
-        }
+        Url::new(scheme, &self.host, self.port, path)
     }
 }
 
@@ -195,10 +149,7 @@ impl Target {
         };
         match self {
             Self::Own(path) => Self::Own(add(path)),
-            Self::Elsewhere(url) => Self::Elsewhere(Url {
-                path: add(&url.path),
-                ..url.clone()
-            }),
+            Self::Elsewhere(url) => Self::Elsewhere(url.with_path(add(url.path()))),
         }
     }
 
@@ -206,160 +157,9 @@ impl Target {
     pub(super) fn path(&self) -> &str {
         match self {
             Self::Own(path) => path,
-            Self::Elsewhere(url) => &url.path,
+            Self::Elsewhere(url) => url.path(),
         }
     }
-}
-
-impl Url {
-    fn authority(&self) -> String {
-        if self.port == self.scheme.default_port() {
-            self.host.clone()
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-
-    /// RFC 3986 section 5.2, for what can follow a redirect; fragments are dropped.
-    fn join(&self, reference: &str) -> Result<Self, LocationError> {
-        if reference.len() > MAX_LOCATION {
-            return Err(LocationError("is longer than 8 KiB".into()));
-        }
-        if reference.is_empty() || !reference.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(LocationError("is no URL".into()));
-        }
-        let reference = reference.split('#').next().unwrap_or_default();
-        if let Some(rest) = reference.strip_prefix("//") {
-            return Self::parse(self.scheme, rest);
-        }
-        if let Some((scheme, rest)) = reference.split_once("://")
-            && !scheme.contains(['/', '?'])
-        {
-            return match scheme.to_ascii_lowercase().as_str() {
-                "http" => Self::parse(Scheme::Http, rest),
-                "https" => Self::parse(Scheme::Https, rest),
-                _ => Err(LocationError("is neither http nor https".into())),
-            };
-        }
-        let base = self.path.split('?').next().unwrap_or("/");
-        let path = match reference.as_bytes().first() {
-            None => self.path.clone(),
-            Some(b'/') => without_dots(reference),
-            Some(b'?') => format!("{base}{reference}"),
-            Some(_) => {
-                let folder = base.rfind('/').map_or("/", |end| &base[..=end]);
-                without_dots(&format!("{folder}{reference}"))
-            }
-        };
-        Ok(Self {
-            path,
-            ..self.clone()
-        })
-    }
-
-    /// What follows `scheme://`.
-    fn parse(scheme: Scheme, rest: &str) -> Result<Self, LocationError> {
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        if authority.contains('@') {
-            return Err(LocationError("carries a user name".into()));
-        }
-        let (host, port) = split_port(authority);
-        let inside = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-        let legal = match inside {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => {
-                !host.is_empty()
-                    && host
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
-            }
-        };
-        if !legal {
-            return Err(LocationError("has no valid host".into()));
-        }
-        let path = if path.starts_with('/') {
-            without_dots(path)
-        } else {
-            format!("/{path}")
-        };
-        Ok(Self {
-            scheme,
-            host: host.to_ascii_lowercase(),
-            port: port.unwrap_or(scheme.default_port()),
-            path,
-        })
-    }
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.scheme.name();
-        write!(f, "{scheme}://{}{}", self.authority(), self.path)
-    }
-}
-
-impl fmt::Display for LocationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A URL as it may be logged: what follows `?` can be a capability.
-pub(super) fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or_default()
-}
-
-fn refuse_downgrade(own: Scheme, url: &Url) -> Result<(), LocationError> {
-    if own == Scheme::Https && url.scheme == Scheme::Http {
-        let host = url.authority();
-        return Err(LocationError(format!(
-            "leads from https to plain http on {host}"
-        )));
-    }
-    Ok(())
-}
-
-/// Host and port of an authority; a port that is none stays part of the host and fails there.
-fn split_port(authority: &str) -> (&str, Option<u16>) {
-    match authority.rsplit_once(':') {
-        Some((host, "")) if !host.ends_with(':') => (host, None),
-        Some((host, port)) if !port.contains(']') => match port.parse() {
-            Ok(port) => (host, Some(port)),
-            Err(_) => (authority, None),
-        },
-        _ => (authority, None),
-    }
-}
-
-/// RFC 3986 section 5.2.4, query untouched.
-fn without_dots(reference: &str) -> String {
-    let (path, query) = match reference.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (reference, None),
-    };
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        match segment {
-            "." | ".." => {
-                if segment == ".." {
-                    kept.pop();
-                }
-                if last {
-                    kept.push("");
-                }
-            }
-            other => kept.push(other),
-        }
-    }
-    let mut joined = format!("/{}", kept.join("/"));
-    if let Some(query) = query {
-        joined.push('?');
-        joined.push_str(query);
-    }
-    joined
 }
 
 /// Digests of algorithms yet unknown may hold characters that mean something in a query.
@@ -428,7 +228,7 @@ mod tests {
 
     #[test]
     fn refuses_locations() {
-        let long = format!("/{}", "a".repeat(MAX_LOCATION));
+        let long = format!("/{}", "a".repeat(8 << 10));
         let base = Target::Own("/v2/".into());
         for (location, why) in [
             ("http://other.io/p", "plain http on other.io"),
@@ -492,6 +292,5 @@ mod tests {
             let target = Target::Own(path.into()).with_digest(&digest);
             assert_eq!(target.path(), expected);
         }
-        assert_eq!(without_query("http://h/p?_state=secret"), "http://h/p");
     }
 }

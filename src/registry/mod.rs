@@ -6,6 +6,7 @@
 mod answer;
 mod blobs;
 mod body;
+mod call;
 mod challenge;
 mod classify;
 pub mod client;
@@ -21,3 +22,4 @@ mod retry;
 mod stream;
 mod transfer;
 mod upload;
+mod url;

@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::net::{Failure, FailureKind, Response};
-use crate::registry::endpoint::Scheme;
 use crate::registry::error::Error;
 use crate::registry::retry::LONGEST_SILENCE;
+use crate::registry::url::Scheme;
 
 #[derive(Debug)]
 pub(super) struct Reach {
