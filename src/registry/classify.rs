@@ -33,7 +33,7 @@ impl Client {
             }
             429 | 503 => again(self.pressure(answer), error(ErrorKind::Pressure)),
             401 => self.unauthorised(operation, answer, &refusal).into(),
-            403 => {
+            403 if answer.target.is_own() => {
                 let hint = match self.authority.username() {
                     Some(user) => format!("check what the user {} may do there", clean(user, 80)),
                     None => CREDENTIALS.to_owned(),

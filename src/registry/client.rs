@@ -327,18 +327,19 @@ impl Client {
 
     fn submit(&self, request: net::Request<'_>, limit: u64) -> Result<Response, Failure> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
-        let (method, url) = (request.method, without_query(request.url));
+        let method = format!("{:?}", request.method).to_ascii_uppercase();
+        let url = without_query(request.url);
         let began = Instant::now();
         let outcome = self.http.send(request, limit);
         let took = began.elapsed().as_millis();
         match &outcome {
             Ok(response) => {
                 let status = response.status;
-                log::debug!("{method:?} {url} {status} {took} ms");
+                log::debug!("{method} {url} {status} {took} ms");
             }
             Err(failure) => {
                 let message = super::answer::clean(&failure.message, 200);
-                log::debug!("{method:?} {url} failed: {message} {took} ms");
+                log::debug!("{method} {url} failed after {took} ms: {message}");
             }
         }
         outcome

