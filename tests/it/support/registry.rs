@@ -7,13 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hoist::serve;
 use tempfile::TempDir;
@@ -156,6 +156,7 @@ impl Registry {
     /// Starts it again after [`Self::kill`], on the same address and the same data.
     pub(crate) fn start_again(&mut self) {
         assert!(self.running.is_none(), "it is still running");
+        wait_until_free(self.address);
         let (running, address) = run(
             self.kind,
             &self.setup,
@@ -281,6 +282,17 @@ pub(crate) fn path_of(location: &str) -> String {
     match location.split_once("://") {
         Some((_, rest)) => rest[rest.find('/').unwrap()..].to_string(),
         None => location.to_string(),
+    }
+}
+
+/// A program that another test starts just now holds every open port, ours too, between its fork and
+/// its exec.
+fn wait_until_free(address: SocketAddr) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = TcpListener::bind(address) {
+        let patient = error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline;
+        assert!(patient, "{address}: {error}");
+        thread::yield_now();
     }
 }
 
