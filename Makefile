@@ -20,7 +20,7 @@ test: ## all tests; registries that are not on PATH are named as skipped
 check: ## formatting, lints and documentation, warnings denied; silent when all is well
 	@cargo fmt --check
 	@cargo clippy --quiet --locked --all-targets -- -D warnings
-	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --document-private-items
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --quiet --locked --no-deps --document-private-items
 
 bench: ## hoist beside crane and skopeo, where these are on PATH
 	@python3 tests/bench/run.py

@@ -155,7 +155,7 @@ impl Default for Learned {
 impl Learned {
     /// Whether a blob may be asked for by mounting it. On Harbor that does not protect it from garbage
     /// collection, HEAD does:
-    /// https://github.com/goharbor/harbor/tree/main/src/server/middleware/blob
+    /// <https://github.com/goharbor/harbor/tree/main/src/server/middleware/blob>
     pub(super) fn may_mount(&self) -> bool {
         !self.harbor.load(Ordering::Relaxed)
     }

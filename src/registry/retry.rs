@@ -1,7 +1,7 @@
 //! The one retry loop, and the budget that every step of one operation draws from.
 //!
 //! Waits double from half a second to half a minute, with full jitter: each is drawn between nothing
-//! and that (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+//! and that (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
