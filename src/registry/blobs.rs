@@ -246,6 +246,7 @@ impl Client {
     ) -> Result<Vec<Digest>, Error> {
         let mut lost = digests.to_vec();
         for wait in [1, 2, 4] {
+            self.sleep("wait for blobs", Duration::from_secs(wait))?;
             let mut still = Vec::new();
             for digest in lost {
                 if !self.is_there(repository, &digest)? {
@@ -256,7 +257,6 @@ impl Client {
             if lost.is_empty() {
                 break;
             }
-            self.sleep("wait for blobs", Duration::from_secs(wait))?;
         }
         Ok(lost)
     }

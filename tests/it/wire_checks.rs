@@ -1,11 +1,13 @@
 //! Checks and mounts: what they may conclude, and that they never fail a push.
 
+use std::time::Duration;
+
 use hoist::image::digest::Digest;
 use hoist::registry::client::{Arrival, ManifestFailure, Presence};
 use hoist::registry::error::ErrorKind;
 
 use crate::support::scripted::{Answer, Scripted, answer, on};
-use crate::wire::{Wire, code, manifest, noise, plain, session, shape, telling_session};
+use crate::wire::{Wire, code, manifest, noise, plain, repo, session, shape, telling_session};
 
 #[test]
 fn checks_never_fail_a_push() {
@@ -208,4 +210,25 @@ fn a_manifest_that_the_tag_does_not_stand_for_is_put_again() {
             }
         }
     }
+}
+
+#[test]
+fn blobs_that_come_late_are_waited_for() {
+    let (late, never, child) = (
+        Digest::of(b"late"),
+        Digest::of(b"never"),
+        Digest::of(b"child"),
+    );
+    let blob = |digest: &Digest| format!("/v2/app/blobs/{digest}");
+    let server = Scripted::start([
+        on("HEAD", &blob(&late)).times(1).then(answer(404)),
+        on("HEAD", &blob(&late)).then(answer(200)),
+        on("HEAD", &format!("/v2/app/manifests/{child}")).then(answer(200)),
+        on("HEAD", "/v2/app/").then(answer(404)),
+    ]);
+    let wire = Wire::with(server.address(), plain(0));
+    let asked = [late, never.clone(), child];
+    let lost = wire.client.await_blobs(&repo("app"), &asked).unwrap();
+    assert_eq!(lost, [never]);
+    assert_eq!(wire.clock.slept(), [1, 2, 4].map(Duration::from_secs));
 }
