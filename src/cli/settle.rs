@@ -22,7 +22,6 @@ const RETRIES: u32 = 5;
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Above it, size is bought dearly: the layers of most images are sent faster than deflate makes them.
-const COMPRESSION_LEVEL: u32 = 2;
 /// Nobody's password is longer; a file given by mistake is.
 const LONGEST_PASSWORD: u64 = 64 << 10;
 const COLUMNS: usize = 80;
@@ -68,7 +67,7 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
         filter,
         follow_links: args.follow_links,
         extra_tags: args.tags,
-        format: args.format.unwrap_or_default(),
+        format: args.format,
         compression,
         jobs: jobs as usize,
         images: args.images.unwrap_or(IMAGES) as usize,
@@ -180,16 +179,16 @@ fn operands(
     Ok((sources, destination))
 }
 
-fn compression(args: &Args) -> Result<Compression, UsageError> {
+fn compression(args: &Args) -> Result<Option<Compression>, UsageError> {
     match (args.compression, args.compression_level) {
+        (None, None) => Ok(None),
         (Some(Codec::None), Some(_)) => Err(UsageError::new(
             "--compression none and --compression-level contradict each other",
         )
         .hint("leave one of them out")),
-        (Some(Codec::None), None) => Ok(Compression::None),
-        (Some(Codec::Gzip) | None, level) => Ok(Compression::Gzip {
-            level: level.unwrap_or(COMPRESSION_LEVEL),
-        }),
+        (Some(Codec::None), None) => Ok(Some(Compression::None)),
+        (Some(Codec::Gzip), None) => Ok(Some(Compression::default())),
+        (Some(Codec::Gzip) | None, Some(level)) => Ok(Some(Compression::Gzip { level })),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::image::discover::{self, Broken};
 use crate::image::error::{ErrorKind, ImageError};
 use crate::image::filter::Selection;
 use crate::image::name::{self, Assigned, FoundName, Named, Target};
-use crate::image::source::Image;
+use crate::image::source::{Content, Image, LayerForm};
 use crate::observe::event::Event;
 use crate::push::operation::Operation;
 use crate::push::report::ErrorReport;
@@ -85,6 +85,9 @@ impl Operation {
                 }
             }
         }
+        gathered
+            .warnings
+            .extend(self.without_effect(&chosen.images));
         for message in &gathered.warnings {
             tell(Event::Warning {
                 message: message.clone(),
@@ -100,6 +103,26 @@ impl Operation {
             .extend(chosen.broken.into_iter().map(Candidate::broken));
         self.name(chosen.images, &mut gathered);
         gathered
+    }
+
+    /// What was asked for manifests that hoist makes, where it makes none.
+    fn without_effect(&self, images: &[Image]) -> Vec<String> {
+        let parts = images.iter().filter_map(|image| match &image.content {
+            Content::Made(parts) => Some(parts),
+            Content::Found(_) => None,
+        });
+        let makes_one = parts.clone().next().is_some();
+        let mut layers = parts.flat_map(|parts| &parts.layers);
+        let compresses = layers.any(|layer| layer.form == LayerForm::Plain);
+        let mut idle = Vec::new();
+        if self.format.is_some() && !makes_one {
+            idle.push("--format has no effect: every image has its manifest, sent as it is".into());
+        }
+        if self.compression.is_some() && !compresses {
+            let why = "there is no plain layer whose manifest is made here";
+            idle.push(format!("--compression has no effect: {why}"));
+        }
+        idle
     }
 
     fn choose(&self, images: Vec<Image>, chosen: &mut Chosen, gathered: &mut Gathered) {

@@ -31,9 +31,9 @@ pub struct Operation {
     pub follow_links: bool,
     /// Tags besides the ones the images have.
     pub extra_tags: Vec<Tag>,
-    /// Of the manifests that hoist makes.
-    pub format: Format,
-    pub compression: Compression,
+    /// Of the manifests that hoist makes; `None` is the default, and says nothing when none is made.
+    pub format: Option<Format>,
+    pub compression: Option<Compression>,
     /// Blob transfers in flight.
     pub jobs: usize,
     /// Images being worked on.
@@ -59,6 +59,12 @@ pub enum Compression {
     Gzip {
         level: u32,
     },
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Gzip { level: 2 }
+    }
 }
 
 impl Operation {
@@ -101,11 +107,14 @@ impl Operation {
     }
 
     fn plan(&self, gathered: Gathered) -> Plan {
-        let mut plan = Plan::new(self.format, self.destination.host().clone());
+        let mut plan = Plan::new(
+            self.format.unwrap_or_default(),
+            self.destination.host().clone(),
+        );
         for candidate in gathered.candidates {
             match candidate.fate {
                 Fate::Push { image, targets } if !targets.is_empty() => {
-                    plan.add(&image, &targets, self.compression);
+                    plan.add(&image, &targets, self.compression.unwrap_or_default());
                 }
                 Fate::Push { .. } | Fate::Fail(_) => {}
             }

@@ -306,3 +306,20 @@ fn text_output_is_a_line_for_each_target() {
     let line = |tag: &str| format!("{destination}app:{tag}@{}", digests[0]);
     assert_eq!(out.stdout_lines(), [line("1"), line("2")]);
 }
+
+#[test]
+fn options_for_made_manifests_say_when_none_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let (found, made) = (dir.path().join("layout"), dir.path().join("old.tar"));
+    layout(&found, &[ImageSpec::new("app:1").layer(1, 100)]);
+    docker_archive(&made, &[ImageSpec::new("app:2").layer(1, 100)]);
+    let registry = Registry::start(Kind::Serve);
+    let options = ["--format", "docker", "--compression-level", "1"];
+    let idle = push(&found, &registry, "t/", &options).expect_code(0);
+    let warnings = idle.json()["warnings"].to_string();
+    for option in ["--format has no effect", "--compression has no effect"] {
+        assert!(warnings.contains(option), "{idle}");
+    }
+    let used = push(&made, &registry, "t/", &options).expect_code(0);
+    assert_eq!(used.json()["warnings"], json!([]), "{used}");
+}
