@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crate::observe::event::{Emit, Event, Observer};
 use crate::pool::semaphore::Semaphore;
 use crate::pool::workers::Workers;
-use crate::push::plan::{Origin, PlannedNode};
+use crate::push::plan::{PlannedNode, RepositoryId};
 use crate::push::report::ErrorReport;
 use crate::push::schedule::{Ended, Schedule, Task};
-use crate::push::task::{Name, PutWork, Tools, TransferWork, Work};
+use crate::push::task::{Name, NamedBlob, PutWork, Tools, TransferWork, Work};
 use crate::registry::clock::Stop;
 
 /// How often the word to stop is looked for while nothing else happens.
@@ -57,6 +57,7 @@ impl Coordinator<'_> {
     pub(crate) fn run(mut self, stop: &Stop, abort: &dyn Fn()) -> Schedule {
         let mut running = 0;
         let mut give_up: Option<Instant> = None;
+        let mut connected_ahead = false;
         loop {
             running += self.start_tasks();
             self.tell();
@@ -67,10 +68,14 @@ impl Coordinator<'_> {
                 Ok(Message::Event(event)) => self.take_event(&event),
                 Ok(Message::Ended(task, how)) => {
                     running -= 1;
-                    if matches!(*how, Ended::Delivered(..) | Ended::Put) {
+                    if matches!(*how, Ended::Delivered(..) | Ended::Put(_)) {
                         self.permits.grow();
                     }
                     self.schedule.ended(task, *how);
+                    if self.schedule.has_news && !connected_ahead {
+                        connected_ahead = true;
+                        self.connect_ahead();
+                    }
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
@@ -117,6 +122,13 @@ impl Coordinator<'_> {
             started += 1;
         }
         started
+    }
+
+    /// Opens connections for the transfers while the last questions are asked. One there is already.
+    fn connect_ahead(&self) {
+        let transfers = self.schedule.plan.blobs.len();
+        let more = transfers.min(self.permits.limit()).saturating_sub(1);
+        self.tools.client.open_connections(more);
     }
 
     fn take_event(&mut self, event: &Event) {
@@ -185,7 +197,7 @@ impl Coordinator<'_> {
                     repository: repository(delivery),
                     name,
                     manifest: Arc::clone(&nodes[node].manifest),
-                    blobs: self.blobs_of(&nodes[node]),
+                    blobs: self.blobs_of(&nodes[node], schedule.deliveries[delivery].repository),
                     children: (nodes[node].children.iter())
                         .map(|&child| Arc::clone(&nodes[child].manifest))
                         .collect(),
@@ -194,11 +206,18 @@ impl Coordinator<'_> {
         })
     }
 
-    fn blobs_of(&self, node: &PlannedNode) -> Vec<(crate::image::digest::Digest, u64, Origin)> {
+    fn blobs_of(&self, node: &PlannedNode, repository: RepositoryId) -> Vec<NamedBlob> {
         let blobs = node.blobs.iter().filter_map(|&id| {
             let blob = &self.schedule.plan.blobs[id];
             let (digest, size) = blob.resolved.clone()?;
-            Some((digest, size, blob.origin.clone()))
+            let home = self.schedule.homes.get(id, repository)?;
+            let meter = Arc::clone(&home.meter);
+            Some(NamedBlob {
+                digest,
+                size,
+                origin: blob.origin.clone(),
+                meter,
+            })
         });
         blobs.collect()
     }

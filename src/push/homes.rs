@@ -214,6 +214,18 @@ impl Homes {
         waiters
     }
 
+    /// What had been thought to be there was not, and was uploaded.
+    pub(crate) fn sent_again(&mut self, blob: BlobId, repository: RepositoryId) {
+        if let Some(home) = self.homes.get_mut(&(blob, repository)) {
+            home.state = State::Arrived(Delivery {
+                arrival: Arrival::Uploaded,
+                from: None,
+                resumed_at: None,
+                mount_refused: false,
+            });
+        }
+    }
+
     pub(crate) fn get(&self, blob: BlobId, repository: RepositoryId) -> Option<&Home> {
         self.homes.get(&(blob, repository))
     }

@@ -48,7 +48,8 @@ pub(crate) enum Ended {
     Checked(Presence),
     /// With digest and size, which are news for a layer that was compressed on the way.
     Delivered(BlobDelivery, Digest, u64),
-    Put,
+    /// With the blobs that had to be sent again, because the registry had lost them.
+    Put(Vec<Digest>),
     Failed(ErrorReport),
 }
 
@@ -64,6 +65,8 @@ pub(crate) struct Schedule {
     next_image: usize,
     active: usize,
     halted: bool,
+    /// An image turned out not to be there: transfers are about to start.
+    pub(crate) has_news: bool,
     events: Vec<Event>,
 }
 
@@ -114,6 +117,7 @@ impl Schedule {
             next_image: 0,
             active: 0,
             halted: false,
+            has_news: false,
             events: Vec::new(),
         }
     }

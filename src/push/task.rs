@@ -49,8 +49,16 @@ pub(crate) struct PutWork {
     pub(crate) name: Name,
     pub(crate) manifest: Arc<Manifest>,
     /// What the manifest names, should the registry have lost it.
-    pub(crate) blobs: Vec<(Digest, u64, Origin)>,
+    pub(crate) blobs: Vec<NamedBlob>,
     pub(crate) children: Vec<Arc<Manifest>>,
+}
+
+/// A blob as a manifest names it, and where it can be had again.
+pub(crate) struct NamedBlob {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) origin: Origin,
+    pub(crate) meter: Arc<Meter>,
 }
 
 impl Work {
@@ -127,29 +135,52 @@ impl TransferWork {
 impl PutWork {
     fn run(self, tools: &Tools) -> Ended {
         match self.put(tools) {
-            Ok(()) => Ended::Put,
+            Ok(sent_again) => Ended::Put(sent_again),
             Err(error) => Ended::Failed(error),
         }
     }
 
-    fn put(&self, tools: &Tools) -> Result<(), ErrorReport> {
-        let once = || {
-            tools
-                .client
-                .put_manifest(&self.repository, self.name.as_wire(), &self.manifest)
+    /// Puts the manifest. Where the registry says that things are missing which it had confirmed,
+    /// they are given time; then what it does not show is sent again; and if it still does not take
+    /// the manifest, everything it names is, whatever it shows. Returns what was sent again.
+    fn put(&self, tools: &Tools) -> Result<Vec<Digest>, ErrorReport> {
+        let Some(missing) = self.put_once(tools)? else {
+            return Ok(Vec::new());
         };
-        let missing = match once() {
-            Ok(()) => return Ok(()),
-            Err(ManifestFailure::Other(error)) => return Err(error.into()),
-            Err(ManifestFailure::Missing { digests, .. }) => digests,
+        let mut sent = tools.client.await_blobs(&self.repository, &missing)?;
+        self.send_all(&sent, tools)?;
+        let Some(still_missing) = self.put_once(tools)? else {
+            return Ok(sent);
         };
-        let lost = tools.client.await_blobs(&self.repository, &missing)?;
-        for digest in &lost {
-            self.send_again(digest, tools)?;
+        self.send_all(&still_missing, tools)?;
+        sent.extend(still_missing);
+        match self.attempt(tools) {
+            Ok(()) => Ok(sent),
+            Err(ManifestFailure::Missing { error, .. } | ManifestFailure::Other(error)) => {
+                Err(error.into())
+            }
         }
-        once().map_err(|failure| match failure {
-            ManifestFailure::Missing { error, .. } | ManifestFailure::Other(error) => error.into(),
-        })
+    }
+
+    fn attempt(&self, tools: &Tools) -> Result<(), ManifestFailure> {
+        tools
+            .client
+            .put_manifest(&self.repository, self.name.as_wire(), &self.manifest)
+    }
+
+    /// `None` when it is in place, else what the registry says it lacks.
+    fn put_once(&self, tools: &Tools) -> Result<Option<Vec<Digest>>, ErrorReport> {
+        match self.attempt(tools) {
+            Ok(()) => Ok(None),
+            Err(ManifestFailure::Missing { digests, .. }) => Ok(Some(digests)),
+            Err(ManifestFailure::Other(error)) => Err(error.into()),
+        }
+    }
+
+    fn send_all(&self, digests: &[Digest], tools: &Tools) -> Result<(), ErrorReport> {
+        digests
+            .iter()
+            .try_for_each(|digest| self.send_again(digest, tools))
     }
 
     /// Sends a blob or child that the registry said it had.
@@ -163,18 +194,17 @@ impl PutWork {
                 }
             });
         }
-        let Some((_, size, origin)) = self.blobs.iter().find(|(known, _, _)| known == digest)
-        else {
+        let Some(blob) = self.blobs.iter().find(|blob| blob.digest == *digest) else {
             return Ok(());
         };
-        let body = origin.body(tools, *size);
+        let body = blob.origin.body(tools, blob.size);
         let task = BlobTask {
             repository: &self.repository,
             digest,
             body: body.as_ref(),
             mount_from: None,
             no_mount: true,
-            meter: &Meter::default(),
+            meter: &blob.meter,
         };
         tools.client.push_blob(&task)?;
         Ok(())

@@ -8,6 +8,7 @@ use crate::support::archives::{ImageSpec, Layout, docker_archive, layout};
 use crate::support::command::hoist;
 use crate::support::pushing::{arrived, push, read_back};
 use crate::support::registry::{Kind, Registry, available};
+use crate::support::scripted::{Scripted, answer, on};
 
 #[test]
 fn a_broken_image_fails_alone() {
@@ -174,4 +175,36 @@ fn an_archive_cut_short_is_named() {
     let out = push(&archive, &registry, "t/", &[]);
     assert!(matches!(out.code(), Some(1 | 3)), "{out}");
     out.expect_stderr("cut.tar");
+}
+
+#[test]
+fn blobs_that_a_registry_wrongly_says_it_has_are_sent_when_it_refuses_the_manifest() {
+    let dir = tempfile::tempdir().unwrap();
+    layout(dir.path(), &[ImageSpec::new("app:1").layer(1, 5_000)]);
+    let registry = Registry::start(Kind::Serve);
+    let forgetful = Scripted::before(
+        registry.address(),
+        [
+            on("POST", "/v2/").containing("mount=").then(answer(201)),
+            on("HEAD", "/v2/").containing("/blobs/").then(answer(200)),
+        ],
+    );
+    let target = format!("{}/t/app:1", forgetful.address());
+    let out = hoist(["push", "-o", "json"])
+        .arg(dir.path())
+        .arg(target)
+        .run()
+        .expect_code(0);
+    let report = out.json();
+    read_back(&registry, &report);
+    let blobs = report["images"][0]["blobs"].as_array().unwrap();
+    assert_eq!(blobs.len(), 2);
+    assert!(
+        blobs.iter().all(|blob| blob["status"] == "uploaded"),
+        "{out}"
+    );
+    assert!(
+        blobs.iter().all(|blob| blob["sent"] == blob["size"]),
+        "{out}"
+    );
 }

@@ -1,5 +1,6 @@
 //! The steps of one image in one repository: parts, tags, manifests, and tags again.
 
+use crate::image::digest::Digest;
 use crate::push::delivery::{NodeState, Stage, TagState};
 use crate::push::homes::{Need, Waiter};
 use crate::push::plan::{BlobId, PlannedContent, PlannedNode};
@@ -86,6 +87,7 @@ impl Schedule {
             self.bring(delivery, root);
         } else {
             state.nodes[root] = NodeState::Checking;
+            self.has_news = true;
             self.short.push_back(Task::CheckNode {
                 delivery,
                 node: root,
@@ -196,11 +198,14 @@ impl Schedule {
         let Some(nodes) = self.nodes(delivery) else {
             return;
         };
+        if let Ended::Put(sent_again) = &how {
+            self.note_sent_again(delivery, &nodes[node], sent_again);
+        }
         let state = &mut self.deliveries[delivery];
         let root_is_there = state.nodes.last() == Some(&NodeState::Settled);
         match (tag, how) {
-            (Some(tag), Ended::Put) => state.tags[tag].1 = TagState::Pushed,
-            (None, Ended::Put) => {}
+            (Some(tag), Ended::Put(_)) => state.tags[tag].1 = TagState::Pushed,
+            (None, Ended::Put(_)) => {}
             (Some(tag), failed) if root_is_there => {
                 state.tags[tag].1 = TagState::Failed(failed.error());
             }
@@ -211,6 +216,16 @@ impl Schedule {
         } else {
             self.deliveries[delivery].nodes[node] = NodeState::Settled;
             self.settled(delivery, node, &nodes);
+        }
+    }
+
+    fn note_sent_again(&mut self, delivery: usize, node: &PlannedNode, digests: &[Digest]) {
+        let repository = self.deliveries[delivery].repository;
+        for &blob in &node.blobs {
+            let resolved = self.plan.blobs[blob].resolved.as_ref();
+            if resolved.is_some_and(|(digest, _)| digests.contains(digest)) {
+                self.homes.sent_again(blob, repository);
+            }
         }
     }
 

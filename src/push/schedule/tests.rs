@@ -90,7 +90,7 @@ impl World {
                         self.tags.insert((name(delivery), tag), digest);
                     }
                 }
-                Ended::Put
+                Ended::Put(Vec::new())
             }
         }
     }
