@@ -233,6 +233,8 @@ mod tests {
         for (location, why) in [
             ("http://other.io/p", "plain http on other.io"),
             ("ftp://other.io/p", "neither http nor https"),
+            ("javascript:alert(1)", "neither http nor https"),
+            ("https:/other.io/p", "neither http nor https"),
             ("https://user@other.io/p", "user name"),
             ("https:///p", "no valid host"),
             ("https://other.io:99999/p", "no valid host"),

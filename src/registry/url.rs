@@ -107,12 +107,13 @@ impl Url {
         if let Some(rest) = reference.strip_prefix("//") {
             return Self::parse(self.scheme, rest);
         }
-        if let Some((scheme, rest)) = reference.split_once("://")
+        if let Some((scheme, rest)) = reference.split_once(':')
             && !scheme.contains(['/', '?'])
         {
-            return match scheme.to_ascii_lowercase().as_str() {
-                "http" => Self::parse(Scheme::Http, rest),
-                "https" => Self::parse(Scheme::Https, rest),
+            let rest = rest.strip_prefix("//");
+            return match (scheme.to_ascii_lowercase().as_str(), rest) {
+                ("http", Some(rest)) => Self::parse(Scheme::Http, rest),
+                ("https", Some(rest)) => Self::parse(Scheme::Https, rest),
                 _ => Err(LocationError("is neither http nor https".into())),
             };
         }
