@@ -4,6 +4,7 @@
 
 mod archives;
 mod bad_layouts;
+mod bad_registries;
 mod bad_sources;
 mod bad_tar;
 mod cli;
