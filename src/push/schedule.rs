@@ -180,9 +180,14 @@ impl Schedule {
     fn is_wanted(&self, task: &Task) -> bool {
         match task {
             Task::Hash(_) | Task::Transfer(_) => true,
-            Task::CheckTag { delivery, .. }
-            | Task::CheckNode { delivery, .. }
-            | Task::Put { delivery, .. } => self.deliveries[*delivery].is_open(),
+            Task::CheckNode { delivery, node } => {
+                let state = &self.deliveries[*delivery];
+                // It may have been found meanwhile below another index.
+                state.is_open() && state.nodes[*node] != NodeState::Settled
+            }
+            Task::CheckTag { delivery, .. } | Task::Put { delivery, .. } => {
+                self.deliveries[*delivery].is_open()
+            }
         }
     }
 

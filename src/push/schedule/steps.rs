@@ -20,6 +20,9 @@ impl Schedule {
         layers.sort_unstable();
         layers.dedup();
         let left = self.need_all(delivery, None, &layers);
+        if !self.deliveries[delivery].is_open() {
+            return;
+        }
         self.deliveries[delivery].stage = Stage::Parts { left };
         if left == 0 {
             self.parts_arrived(delivery);
@@ -102,6 +105,9 @@ impl Schedule {
         let Some(nodes) = self.nodes(delivery) else {
             return;
         };
+        if self.deliveries[delivery].nodes[node] == NodeState::Settled {
+            return;
+        }
         if presence == Presence::Present(nodes[node].manifest.digest().clone()) {
             self.found(delivery, node);
         } else {
@@ -115,16 +121,25 @@ impl Schedule {
             return;
         };
         let repository = self.deliveries[delivery].repository;
+        let mut news = Vec::new();
         let mut below = vec![node];
         while let Some(at) = below.pop() {
-            self.deliveries[delivery].nodes[at] = NodeState::Settled;
+            let state = &mut self.deliveries[delivery].nodes[at];
+            // What is below a settled one is settled too: each is visited once, however many name it.
+            if std::mem::replace(state, NodeState::Settled) == NodeState::Settled {
+                continue;
+            }
             for &blob in &nodes[at].blobs {
                 let size = self.size(blob);
                 self.homes.known(blob, repository, size, delivery);
             }
+            news.push(at);
             below.extend(&nodes[at].children);
         }
-        self.settled(delivery, node, &nodes);
+        // Other parents may have waited for any of them.
+        for at in news {
+            self.settled(delivery, at, &nodes);
+        }
     }
 
     /// A manifest is missing: check its children, bring its blobs, then put it.

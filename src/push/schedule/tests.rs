@@ -14,6 +14,7 @@ use crate::image::source::{
 };
 use crate::observe::event::ImageStatus;
 use crate::push::operation::{Compression, Format};
+use crate::push::plan::Origin;
 use crate::push::report::FailureKind;
 use crate::registry::client::Arrival;
 
@@ -103,10 +104,7 @@ impl World {
         let blob = &schedule.plan.blobs[transfer.blob];
         let (digest, size) = match &blob.resolved {
             Some(resolved) => resolved.clone(),
-            None => (
-                Digest::of(format!("compressed {}", transfer.blob).as_bytes()),
-                3,
-            ),
+            None => (compressed(transfer.blob), 3),
         };
         if self.broken.contains(&digest) {
             self.log
@@ -143,6 +141,11 @@ impl World {
             .filter(|line| line.starts_with(what))
             .count()
     }
+}
+
+/// What the blob of that number becomes when it is compressed.
+fn compressed(blob: BlobId) -> Digest {
+    Digest::of(format!("compressed {blob}").as_bytes())
 }
 
 struct Nowhere;
@@ -475,4 +478,52 @@ fn at_most_so_many_images_are_worked_on() {
     played.limits.images = 2;
     let first: Vec<Task> = std::iter::from_fn(|| played.next()).collect();
     assert_eq!(first.len(), 2, "one question for each of two images");
+}
+
+#[test]
+fn images_made_of_a_layer_that_failed_before_fail_once_each() {
+    let layers = [("bad", LayerForm::Plain), ("good", LayerForm::Plain)];
+    let images: [(Image, &[&str]); 3] = [
+        (docker(&layers), &["a:1"]),
+        (docker(&layers), &["a:2"]),
+        (docker(&layers[..1]), &["a:3"]),
+    ];
+    let mut world = World::default();
+    let mut played = schedule(&images);
+    played.limits.images = 1;
+    let bad = (played.plan.blobs.iter())
+        .position(|blob| matches!(&blob.origin, Origin::Compressed { diff_id, .. } if *diff_id == Digest::of(b"bad")))
+        .unwrap();
+    world.broken.insert(compressed(bad));
+    world.play(&mut played);
+    assert_eq!(statuses(&played), [ImageStatus::Failed; 3]);
+    assert_eq!(world.count("FAIL"), 1);
+    assert!(played.images.iter().all(|image| image.deliveries_left == 0));
+}
+
+#[test]
+fn what_is_found_below_one_index_counts_for_the_others() {
+    let (shared, other) = (node(&["config", "layer"]), node(&["sent before all"]));
+    let outer = index(std::slice::from_ref(&shared));
+    let inner = index(&[shared.clone(), other.clone()]);
+    let root = index(&[outer.clone(), inner.clone()]);
+    let nodes = vec![shared, other, outer, inner, root];
+    let mut played = schedule(&[(image(nodes), &["a:1"])]);
+    let mut world = World::default();
+    // Somebody else brings the first index while its image is on the way for the second.
+    let mut late = None;
+    while let Some(task) = played.next() {
+        if matches!(task, Task::CheckNode { node: 2, .. }) {
+            late = Some(task);
+            continue;
+        }
+        let waits_for_one_image = played.deliveries[0].nodes[1] == NodeState::Settled;
+        if let Some(check) = late.take_if(|_| waits_for_one_image) {
+            let found = played.nodes(0).unwrap()[2].manifest.digest().clone();
+            played.ended(check, Ended::Checked(Presence::Present(found)));
+        }
+        let how = world.answer(&played, task);
+        played.ended(task, how);
+    }
+    assert_eq!(statuses(&played), [ImageStatus::Pushed], "{:?}", world.log);
 }
