@@ -54,6 +54,7 @@ impl Destination {
             )
             .with_hint(WHAT_TO_WRITE));
         }
+        refuse_credentials(text)?;
         refuse_paths_and_transports(text)?;
         if let Some((name, _)) = text.split_once('@') {
             let why = "it ends in a digest, and images keep the digest they have";
@@ -93,6 +94,20 @@ impl fmt::Display for Destination {
 
 fn refused(text: &str, why: &str) -> ReferenceError {
     ReferenceError::refused(text, "destination", why)
+}
+
+/// `user:password@host/app`, as in URLs. Nothing before the `@` is repeated: it may be a secret.
+fn refuse_credentials(text: &str) -> Result<(), ReferenceError> {
+    let Some((_, rest)) = text.rsplit_once('@') else {
+        return Ok(());
+    };
+    let digest = ["sha", "blake"].iter().any(|name| rest.starts_with(name)) && !rest.contains('/');
+    if digest {
+        return Ok(());
+    }
+    let why = "what stands before the @ of a destination would be a login, and is not taken there";
+    let hint = format!("{rest} with --username NAME and --password-stdin");
+    Err(ReferenceError::new(why).with_hint(hint))
 }
 
 fn refuse_paths_and_transports(text: &str) -> Result<(), ReferenceError> {
@@ -336,6 +351,23 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.message().contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_login_in_a_destination_is_refused_and_not_repeated() {
+        for text in [
+            "me:secret@a.example/app",
+            "me:sec/ret@a.example/app",
+            "me:secret@a.example",
+            "https://me:secret@a.example/app",
+            "secret@localhost:5000/",
+            "me:secret@sha.example/app",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.message().contains("a login"), "{text}: {error}");
+            assert!(!error.to_string().contains("secret"), "{text}: {error}");
+            assert!(error.hint().unwrap().contains("--password-stdin"), "{text}");
         }
     }
 
