@@ -1,5 +1,6 @@
 //! Results for programs: the lines of standard output, the digest file, the JSON document.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,15 +10,18 @@ use serde::Serialize;
 use crate::observe::text::safe;
 use crate::push::report::{ImageStatus, Report};
 
-/// One line `host/repository:tag@digest` for each target that is in place.
+/// One line `host/repository:tag@digest` for each target that is in place, also when several sources
+/// brought it about.
 pub(crate) fn lines(report: &Report) -> String {
     let mut lines = String::new();
+    let mut seen = HashSet::new();
     for image in &report.images {
         let Some(digest) = &image.digest else {
             continue;
         };
         for target in &image.targets {
-            if matches!(target.status, ImageStatus::Pushed | ImageStatus::Present) {
+            let there = matches!(target.status, ImageStatus::Pushed | ImageStatus::Present);
+            if there && seen.insert(&target.name) {
                 lines.push_str(&safe(&format!("{}@{digest}", target.name)));
                 lines.push('\n');
             }
