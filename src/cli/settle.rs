@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::Surroundings;
@@ -48,6 +48,7 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
     let compression = compression(&args)?;
     let display = display(&args, around);
     let (sources, destination) = operands(args.operands, args.password_stdin)?;
+    args.digest_file.as_deref().map_or(Ok(()), digest_file)?;
     let jobs = args.jobs.unwrap_or(JOBS);
     let net = net::Settings {
         ca_certs: args.ca_certs,
@@ -210,6 +211,26 @@ fn credentials(
         (None, true) => Err(UsageError::new("--password-stdin needs a user")
             .hint("--username NAME --password-stdin")),
     }
+}
+
+/// What can be seen to go wrong is said now, not after an hour of pushing.
+fn digest_file(path: &Path) -> Result<(), UsageError> {
+    let wrong = |why: &str| {
+        let path = path.display();
+        Err(UsageError::new(format!("--digest-file {path}: {why}")))
+    };
+    let folder = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return wrong("is a folder"),
+    };
+    if path.is_dir() {
+        return wrong("is a folder");
+    }
+    if !folder.is_dir() {
+        return wrong("its folder is not there");
+    }
+    Ok(())
 }
 
 /// All of standard input, without one line end at its end.

@@ -103,6 +103,17 @@ fn results_go_to_standard_output_and_the_digest_file_and_all_else_to_standard_er
 }
 
 #[test]
+fn a_target_is_one_line_however_many_sources_bring_it_about() {
+    let (dir, registry) = (images(), Registry::start(Kind::Serve));
+    let source = dir.path().join("layout");
+    let destination = format!("{}/demo/", registry.host());
+    let once = push(&source, &destination, &[]).run().expect_code(0);
+    let again = [source.to_str().unwrap(), "-q"];
+    let twice = push(&source, &destination, &again).run().expect_code(0);
+    twice.expect_stdout(&once.stdout);
+}
+
+#[test]
 fn a_broken_image_is_one_error_and_the_rest_is_pushed() {
     let (dir, registry) = (images(), Registry::start(Kind::Serve));
     break_one(&dir.path().join("broken"));
@@ -198,12 +209,20 @@ fn a_refused_login_is_exit_4_and_an_unreachable_registry_exit_5() {
 fn a_digest_file_that_cannot_be_written_is_exit_1_after_everything_was_pushed() {
     let (dir, registry) = (images(), Registry::start(Kind::Serve));
     let destination = format!("{}/demo/", registry.host());
-    let options = ["--digest-file", "/nonexistent/digests", "-o", "json"];
+    for (file, why) in [
+        ("/nonexistent/digests", "its folder is not there"),
+        ("/", "is a folder"),
+    ] {
+        let early = push(dir.path(), &destination, &["--digest-file", file]);
+        let told = format!("error: --digest-file {file}: {why}\n");
+        early.run().expect_code(2).expect_stderr(&told);
+    }
+    assert_eq!(registry.access(), []);
+    let options = ["--digest-file", "/dev/full", "-o", "json"];
     let output = push(dir.path(), &destination, &options)
         .run()
         .expect_code(1);
-    let output =
-        output.expect_stderr("error: writing the digest file /nonexistent/digests failed: ");
+    let output = output.expect_stderr("error: writing the digest file /dev/full failed: ");
     let report = output.json();
     assert_eq!(report["exit_code"], 1, "{output}");
     assert_eq!(in_place(&report).len(), 3, "{output}");
@@ -233,7 +252,8 @@ fn end_by(signal: &str, running: Running) -> Output {
 #[test]
 fn signals_end_a_push_that_waits_for_a_registry() {
     let dir = images();
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    // Two at once are one: `timeout` sends them so.
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("TERM TERM", 143)] {
         let (running, _gate, _server) = stuck(dir.path(), &["-o", "json"]);
         let output = end_by(signal, running).expect_code(code);
         let report = output.json();

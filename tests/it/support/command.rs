@@ -102,12 +102,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// `signal("INT")`, `signal("TERM")`.
-    pub(crate) fn signal(&self, name: &str) {
-        let sent = Spawn::new("sh")
-            .args(["-c", &format!("kill -{name} {}", self.child.id())])
-            .status();
-        assert!(sent.expect("sh is there").success(), "kill -{name}");
+    /// `signal("INT")`, or several at once: `signal("TERM TERM")`.
+    pub(crate) fn signal(&self, names: &str) {
+        let kill = |name| format!("kill -{name} {}", self.child.id());
+        let kills: Vec<String> = names.split(' ').map(kill).collect();
+        let sent = Spawn::new("sh").args(["-c", &kills.join(";")]).status();
+        assert!(sent.expect("sh is there").success(), "kill -{names}");
     }
 
     /// Waits until standard output holds `text`; all of it so far.
