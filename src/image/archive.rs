@@ -259,7 +259,7 @@ impl Archive {
         let message = format!("the archive is damaged: {damage}");
         for broken in &mut found.broken {
             let problem = ImageError::broken(self.source.path(), message.clone());
-            broken.problems.push(problem);
+            broken.problems.insert(0, problem);
         }
         if found.broken.is_empty() {
             found.warnings.push(self.warning(message));

@@ -88,8 +88,12 @@ impl Item {
         archive: &dyn Members,
     ) -> Result<Parts, Vec<String>> {
         let name = quote(&self.config);
-        let parsed = Config::parse(&config.bytes)
-            .map_err(|error| vec![format!("config {name} is none: {}", json_error(&error))])?;
+        let parsed = Config::parse(&config.bytes).map_err(|error| {
+            vec![format!(
+                "config {name} cannot be read: {}",
+                json_error(&error)
+            )]
+        })?;
         let platform = parsed.platform();
         let diff_ids = parsed.into_diff_ids();
         let names = self.layers.as_deref().unwrap_or_default();

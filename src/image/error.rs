@@ -51,6 +51,14 @@ impl ImageError {
         &self.path
     }
 
+    /// The sentence where one about `path` goes before it: without the path, if it is the same.
+    pub(crate) fn within(&self, path: &Path) -> String {
+        match self.path == path {
+            true => self.message.clone(),
+            false => self.to_string(),
+        }
+    }
+
     /// The sentence without the path.
     pub fn message(&self) -> &str {
         &self.message

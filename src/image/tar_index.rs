@@ -266,7 +266,7 @@ impl Scan<'_> {
         let sum: u32 = before.iter().chain(after).map(|&b| u32::from(b)).sum();
         let blanks = 8 * u32::from(b' ');
         if header.cksum().ok() != Some(sum + blanks) {
-            return Err(self.damaged("is none"));
+            return Err(self.damaged("does not have its checksum"));
         }
         self.recognised = true;
         Ok(Some(header))

@@ -177,7 +177,13 @@ impl Operation {
 
 impl Candidate {
     fn broken(broken: Broken) -> Self {
-        let messages: Vec<String> = broken.problems.iter().map(ToString::to_string).collect();
+        let messages: Vec<String> = match broken.problems.split_first() {
+            None => Vec::new(),
+            // The file is named once.
+            Some((first, others)) => std::iter::once(first.to_string())
+                .chain(others.iter().map(|other| other.within(first.path())))
+                .collect(),
+        };
         Self {
             source: broken.path.display().to_string(),
             names: broken.names,

@@ -2,6 +2,7 @@
 //! back.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::image::compress::{self, Compressor};
@@ -14,6 +15,7 @@ use crate::push::plan::Origin;
 use crate::push::report::ErrorReport;
 use crate::push::schedule::Ended;
 use crate::registry::client::{BlobTask, Client, ManifestFailure, ManifestName, StreamTask};
+use crate::registry::error::{Error, ErrorKind};
 
 /// What all tasks share.
 pub(crate) struct Tools {
@@ -79,7 +81,11 @@ fn hash(origin: &Origin, tools: &Tools) -> Ended {
     let body = origin.body(tools, 0);
     match compress::digest_of(body.as_ref()) {
         Ok(digest) => Ended::Hashed(digest),
-        Err(error) => Ended::Failed(ErrorReport::source(format!("{origin:?}: {error}"))),
+        Err(error) => {
+            let path = origin.path().unwrap_or(Path::new("bytes of a manifest"));
+            let message = format!("a layer of {} cannot be read: {error}", path.display());
+            Ended::Failed(ErrorReport::source(message))
+        }
     }
 }
 
@@ -127,7 +133,7 @@ impl TransferWork {
         };
         match delivered {
             Ok((delivery, digest, size)) => Ended::Delivered(delivery, digest, size),
-            Err(error) => Ended::Failed(error.into()),
+            Err(error) => Ended::Failed(self.origin.blame(error)),
         }
     }
 }
@@ -206,8 +212,8 @@ impl PutWork {
             no_mount: true,
             meter: &blob.meter,
         };
-        tools.client.push_blob(&task)?;
-        Ok(())
+        let sent = tools.client.push_blob(&task);
+        sent.map(drop).map_err(|error| blob.origin.blame(error))
     }
 }
 
@@ -221,6 +227,22 @@ impl Name {
 }
 
 impl Origin {
+    /// The file or folder that holds the bytes.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stored(stored) | Self::Compressed { stored, .. } => Some(stored.source().path()),
+            Self::Bytes(_) => None,
+        }
+    }
+
+    /// The report of `error`, which names the source where that is to blame.
+    fn blame(&self, mut error: Error) -> ErrorReport {
+        if let (ErrorKind::Source, Some(path)) = (error.kind, self.path()) {
+            error.reason = format!("{}: {}", path.display(), error.reason);
+        }
+        error.into()
+    }
+
     /// The bytes as they go to the registry: `size` of them.
     fn body(&self, tools: &Tools, size: u64) -> Box<dyn Body> {
         match self {

@@ -156,7 +156,12 @@ fn a_config_that_does_not_fit_is_told() {
             &["l"],
             "manifest.json lists 1 layers, its config \"c.json\" 2",
         ),
-        ("c.json", b"[[", &["l"], "config \"c.json\" is none: "),
+        (
+            "c.json",
+            b"[[",
+            &["l"],
+            "config \"c.json\" cannot be read: ",
+        ),
         (
             "c.json",
             &huge,

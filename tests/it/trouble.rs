@@ -105,6 +105,7 @@ fn a_layer_that_is_not_what_its_digest_says_is_the_sources_fault() {
             error["message"].as_str().unwrap().contains(digest.as_str()),
             "{kind:?}: {out}"
         );
+        out.expect_stderr(dir.path().to_str().unwrap());
     }
 }
 
@@ -174,7 +175,8 @@ fn an_archive_cut_short_is_named() {
     let registry = Registry::start(Kind::Serve);
     let out = push(&archive, &registry, "t/", &[]);
     assert!(matches!(out.code(), Some(1 | 3)), "{out}");
-    out.expect_stderr("cut.tar");
+    assert_eq!(out.stderr.matches("cut.tar failed").count(), 1, "{out}");
+    out.expect_stderr("failed: the archive is damaged: it ends after");
 }
 
 #[test]
