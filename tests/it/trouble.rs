@@ -176,7 +176,7 @@ fn an_archive_cut_short_is_named() {
     let out = push(&archive, &registry, "t/", &[]);
     assert!(matches!(out.code(), Some(1 | 3)), "{out}");
     assert_eq!(out.stderr.matches("cut.tar failed").count(), 1, "{out}");
-    out.expect_stderr("failed: the archive is damaged: it ends after");
+    out.expect_stderr("failed: the archive is damaged: ");
 }
 
 #[test]
