@@ -16,8 +16,8 @@ use crate::registry::clock::Stop;
 
 /// How often the word to stop is looked for while nothing else happens.
 const LOOK_FOR_STOP: Duration = Duration::from_millis(50);
-/// How long workers get to end what they do after the word to stop; a push that is stopped has to be
-/// over within a second.
+/// How long workers get to end what they do after the push was halted; one that is stopped has to be over
+/// within a second.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What workers and the wire have to say.
@@ -53,7 +53,8 @@ pub(crate) struct Coordinator<'a> {
 }
 
 impl Coordinator<'_> {
-    /// Runs to the end, or until `stop`; `abort` breaks off what is in flight.
+    /// Runs to the end, until `stop`, or until the schedule halts itself; `abort` breaks off what is in
+    /// flight then.
     pub(crate) fn run(mut self, stop: &Stop, abort: &dyn Fn()) -> Schedule {
         let mut running = 0;
         let mut give_up: Option<Instant> = None;
@@ -80,9 +81,11 @@ impl Coordinator<'_> {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             if give_up.is_none() && stop.is_stopped() {
-                give_up = Some(Instant::now() + LAST_WORDS);
                 self.schedule.halt();
                 self.observe(&Event::Interrupted);
+            }
+            if give_up.is_none() && self.schedule.is_halted() {
+                give_up = Some(Instant::now() + LAST_WORDS);
                 abort();
             }
             if give_up.is_some_and(|deadline| Instant::now() > deadline) {

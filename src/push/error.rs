@@ -24,6 +24,16 @@ impl ErrorReport {
         self.kind == FailureKind::Usage
     }
 
+    /// Whether another tag of the same manifest may be taken where this one was not: registries
+    /// protect single tags, with 400 to 412.
+    pub(crate) fn may_be_of_the_tag(&self) -> bool {
+        matches!(self.kind, FailureKind::Refused | FailureKind::Auth)
+    }
+
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.kind == FailureKind::Interrupted
+    }
+
     pub(crate) fn interrupted() -> Self {
         Self::new(FailureKind::Interrupted, Side::Local, "interrupted".into())
     }

@@ -142,7 +142,9 @@ impl Operation {
             Compressor::new(Arc::new(Workers::new("compress", cpus).map_err(threads)?));
         let workers = Workers::new("transfer", self.jobs).map_err(threads)?;
         let (mailbox, sender, receiver) = mailbox(self.jobs);
-        let clock = Arc::new(SystemClock { stop: stop.clone() });
+        // Its own: a push halts by itself, too.
+        let halt = Stop::default();
+        let clock = Arc::new(SystemClock { stop: halt.clone() });
         let host = self.destination.host();
         let client = Client::new(
             host,
@@ -165,7 +167,10 @@ impl Operation {
             receiver,
             observers,
         };
-        let schedule = coordinator.run(stop, &|| http.shutdown());
+        let schedule = coordinator.run(stop, &|| {
+            halt.stop();
+            http.shutdown();
+        });
         tally.take(&schedule, tools.client.totals(), stop.is_stopped());
         Ok(())
     }

@@ -142,6 +142,10 @@ impl Schedule {
 
     /// Takes in how a task ended.
     pub(crate) fn ended(&mut self, task: Task, how: Ended) {
+        if self.halted && how.was_broken_off() {
+            // That says nothing of the image.
+            return;
+        }
         match task {
             Task::Hash(blob) => self.hashed(blob, how),
             Task::Transfer(transfer) => self.transferred(transfer, how),
@@ -163,6 +167,11 @@ impl Schedule {
     pub(crate) fn halt(&mut self) {
         self.halted = true;
         self.short.clear();
+    }
+
+    /// Whether nothing new starts any more, and what runs is not wanted either.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted
     }
 
     /// What observers have not heard yet.
@@ -356,6 +365,10 @@ impl Schedule {
 }
 
 impl Ended {
+    fn was_broken_off(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_interruption())
+    }
+
     /// The error of one that is no success; of an answer to another question, a sentence that says
     /// so.
     fn error(self) -> ErrorReport {

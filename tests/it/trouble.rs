@@ -8,7 +8,7 @@ use crate::support::archives::{ImageSpec, Layout, docker_archive, layout};
 use crate::support::command::hoist;
 use crate::support::pushing::{arrived, push, read_back};
 use crate::support::registry::{Kind, Registry, available};
-use crate::support::scripted::{Scripted, answer, on};
+use crate::support::scripted::{Gate, Scripted, answer, held, on};
 
 #[test]
 fn a_broken_image_fails_alone() {
@@ -45,6 +45,35 @@ fn with_fail_fast_a_broken_image_keeps_all_from_being_sent() {
     let out = push(dir.path(), &registry, "t/", &["--fail-fast"]).expect_code(1);
     assert_eq!(registry.access(), [], "{out}");
     assert_eq!(out.json()["outcome"], "failed");
+}
+
+#[test]
+fn with_fail_fast_a_refusal_ends_what_is_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let images = [("bad:1", 1), ("slow:1", 2)];
+    let images = images.map(|(name, seed)| ImageSpec::new(name).layer(seed, 5_000));
+    layout(dir.path(), &images);
+    let registry = Registry::start(Kind::Serve);
+    let (refusal, never) = (Gate::new(), Gate::new());
+    let server = Scripted::before(
+        registry.address(),
+        [
+            on("POST", "/v2/t/bad").then(held(&refusal, answer(403))),
+            on("POST", "/v2/t/slow").then(held(&never, answer(500))),
+        ],
+    );
+    let running = hoist(["push", "--fail-fast", "-o", "json"])
+        .arg(dir.path())
+        .arg(format!("{}/t/", server.address()))
+        .spawn();
+    never.wait_for(1);
+    refusal.open();
+    let out = running.wait().expect_code(4);
+    let report = out.json();
+    let status = |image: usize| report["images"][image]["status"].as_str().unwrap();
+    assert_eq!((status(0), status(1)), ("failed", "skipped"), "{out}");
+    assert_eq!(report["images"][1]["error"], serde_json::Value::Null);
+    never.open();
 }
 
 #[test]

@@ -221,10 +221,17 @@ impl Schedule {
         match (tag, how) {
             (Some(tag), Ended::Put(_)) => state.tags[tag].1 = TagState::Pushed,
             (None, Ended::Put(_)) => {}
-            (Some(tag), failed) if root_is_there => {
-                state.tags[tag].1 = TagState::Failed(failed.error());
+            (Some(tag), failed) => {
+                let error = failed.error();
+                if !root_is_there && !error.may_be_of_the_tag() {
+                    return self.fail(delivery, error);
+                }
+                self.fail_tag(delivery, tag, error);
+                if !root_is_there {
+                    return self.put_by_next_tag(delivery, node);
+                }
             }
-            (_, failed) => return self.fail(delivery, failed.error()),
+            (None, failed) => return self.fail(delivery, failed.error()),
         }
         if root_is_there {
             self.finish_if_tagged(delivery);
@@ -241,6 +248,25 @@ impl Schedule {
             if resolved.is_some_and(|(digest, _)| digests.contains(digest)) {
                 self.homes.sent_again(blob, repository);
             }
+        }
+    }
+
+    fn fail_tag(&mut self, delivery: usize, tag: usize, error: ErrorReport) {
+        self.deliveries[delivery].tags[tag].1 = TagState::Failed(error);
+        if self.limits.fail_fast {
+            self.halt();
+        }
+    }
+
+    /// The registry did not want the root by one tag; some are protected, others not.
+    fn put_by_next_tag(&mut self, delivery: usize, root: usize) {
+        match self.deliveries[delivery].first_open_tag() {
+            None => self.close(delivery),
+            tag => self.short.push_front(Task::Put {
+                delivery,
+                node: root,
+                tag,
+            }),
         }
     }
 

@@ -28,6 +28,8 @@ struct World {
     refuse_mounts: bool,
     /// Blobs that cannot be uploaded.
     broken: HashSet<Digest>,
+    /// Tags that cannot be put.
+    protected: HashSet<String>,
 }
 
 type RepositoryName = String;
@@ -80,6 +82,13 @@ impl World {
                     .manifest
                     .digest()
                     .clone();
+                let tags = &schedule.deliveries[delivery].tags;
+                if let Some(text) = tag.map(|tag| tags[tag].0.to_string())
+                    && self.protected.contains(&text)
+                {
+                    self.log.push(format!("REFUSED {}:{text}", name(delivery)));
+                    return Ended::Failed(refused());
+                }
                 self.manifests.insert((name(delivery), digest.clone()));
                 match tag {
                     None => self
@@ -146,6 +155,13 @@ impl World {
 /// What the blob of that number becomes when it is compressed.
 fn compressed(blob: BlobId) -> Digest {
     Digest::of(format!("compressed {blob}").as_bytes())
+}
+
+fn refused() -> ErrorReport {
+    ErrorReport {
+        kind: FailureKind::Refused,
+        ..ErrorReport::source("no")
+    }
 }
 
 struct Nowhere;
@@ -526,4 +542,34 @@ fn what_is_found_below_one_index_counts_for_the_others() {
         played.ended(task, how);
     }
     assert_eq!(statuses(&played), [ImageStatus::Pushed], "{:?}", world.log);
+}
+
+#[test]
+fn a_protected_tag_does_not_keep_the_others_from_arriving() {
+    for (protected, puts, expected) in [
+        (&["1"][..], 2, ImageStatus::Failed),
+        (&["2"], 2, ImageStatus::Failed),
+        (&["1", "2", "3"], 0, ImageStatus::Failed),
+        (&[], 3, ImageStatus::Pushed),
+    ] {
+        let mut world = World::default();
+        world.protected = protected.iter().map(|tag| (*tag).to_owned()).collect();
+        let targets: &[&str] = &["a:1", "a:2", "a:3"];
+        let mut played = schedule(&[(image(vec![node(&["config"])]), targets)]);
+        world.play(&mut played);
+        assert_eq!(world.count("PUT"), puts, "{protected:?}: {:?}", world.log);
+        assert_eq!(world.count("REFUSED"), protected.len(), "{protected:?}");
+        assert_eq!(statuses(&played), [expected]);
+        assert_eq!(played.active, 0, "{protected:?}");
+    }
+}
+
+#[test]
+fn what_is_broken_off_after_a_halt_has_not_failed() {
+    let mut played = schedule(&[(image(vec![node(&["config"])]), &["a:1"])]);
+    let task = played.next().unwrap();
+    played.halt();
+    played.ended(task, Ended::Failed(ErrorReport::interrupted()));
+    assert_eq!(statuses(&played), [ImageStatus::Skipped]);
+    assert_eq!(played.next(), None);
 }
