@@ -5,6 +5,7 @@
 
 mod args;
 mod help;
+mod limits;
 mod list;
 mod logging;
 mod options;

@@ -31,6 +31,9 @@ pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) ->
         Err(error) => return streams.refuse(&error),
     };
     logging::start(push.verbose, &streams.console);
+    if let Some(warning) = push.warning.filter(|_| !streams.quiet) {
+        streams.console.line(&format!("warning: {warning}"));
+    }
     let begun = Instant::now();
     let tally = Tally::default();
     let observers = observers(push.display, &streams.console, &tally);

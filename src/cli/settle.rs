@@ -6,9 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::Surroundings;
 use crate::cli::args::{Args, Codec, Progress};
 use crate::cli::usage::UsageError;
+use crate::cli::{Surroundings, limits};
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::net;
@@ -32,6 +32,8 @@ pub(crate) struct Push {
     pub(crate) display: Display,
     pub(crate) digest_file: Option<PathBuf>,
     pub(crate) verbose: u8,
+    /// What is done otherwise than asked.
+    pub(crate) warning: Option<String>,
 }
 
 /// What is shown on standard error while a push runs.
@@ -49,7 +51,9 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
     let display = display(&args, around);
     let (sources, destination) = operands(args.operands, args.password_stdin)?;
     args.digest_file.as_deref().map_or(Ok(()), digest_file)?;
-    let jobs = args.jobs.unwrap_or(JOBS);
+    let wanted = args.jobs.unwrap_or(JOBS);
+    let open_files = limits::open_files();
+    let jobs = limits::bearable(wanted, open_files);
     let net = net::Settings {
         ca_certs: args.ca_certs,
         insecure: args.insecure,
@@ -87,6 +91,9 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
         display,
         digest_file: args.digest_file,
         verbose: args.verbose,
+        warning: open_files.filter(|_| jobs < wanted).map(|most| {
+            format!("--jobs {jobs} instead of {wanted}: no more than {most} files may be open at once (ulimit -n)")
+        }),
     })
 }
 

@@ -100,8 +100,9 @@ impl Operation {
             Ok(()) if stop.is_stopped() => tally.finish(Ending::Interrupted),
             Ok(()) => tally.finish(Ending::Run),
             Err(error) => {
+                let usage = error.is_usage();
                 tally.add_error(error);
-                tally.finish(Ending::Usage)
+                tally.finish(if usage { Ending::Usage } else { Ending::Run })
             }
         }
     }

@@ -228,6 +228,24 @@ fn a_digest_file_that_cannot_be_written_is_exit_1_after_everything_was_pushed() 
     assert_eq!(in_place(&report).len(), 3, "{output}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn few_open_files_make_few_jobs() {
+    let (dir, registry) = (images(), Registry::start(Kind::Serve));
+    let limited = "ulimit -n 32; exec \"$0\" \"$@\"";
+    let output = std::process::Command::new("sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_hoist")])
+        .args(["push", "--retries", "0", "-j", "48"])
+        .arg(dir.path())
+        .arg(format!("{}/demo/", registry.host()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let warning = "warning: --jobs 6 instead of 48: no more than 32 files may be open at once";
+    assert!(said.starts_with(warning), "{said}");
+}
+
 /// A registry that holds every request from its `nth` on, and a push that waits for it.
 fn stuck(dir: &Path, options: &[&str]) -> (Running, Gate, Scripted) {
     let gate = Gate::new();
