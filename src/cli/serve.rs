@@ -30,6 +30,10 @@ pub(crate) fn run(args: Args, around: Surroundings, mut streams: Streams) -> Exi
             return Exit::Failed;
         }
     };
+    if let Some(error) = server.unwritable().filter(|_| !streams.quiet) {
+        let warning = format!("warning: {dir} can be read only, and pushes will fail: {error}");
+        streams.console.line(&safe(&warning));
+    }
     let signals = match (around.signals)() {
         Ok(signals) => signals,
         Err(error) => {

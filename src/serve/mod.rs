@@ -85,6 +85,7 @@ pub struct Server {
     address: SocketAddr,
     connections: Arc<Connections>,
     acceptor: Option<JoinHandle<()>>,
+    unwritable: Option<io::Error>,
 }
 
 impl Server {
@@ -96,6 +97,7 @@ impl Server {
         let age = options.limits.upload_age;
         let store = Store::open(&options.dir, options.durable, age)
             .map_err(|error| during("opening the folder", &error))?;
+        let unwritable = store.unwritable();
         let listener =
             TcpListener::bind(options.listen).map_err(|error| during("listening", &error))?;
         let address = listener.local_addr()?;
@@ -113,12 +115,18 @@ impl Server {
             address,
             connections,
             acceptor: Some(acceptor),
+            unwritable,
         })
     }
 
     /// Where it listens, with the port it was given.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Why its folder can be read only, if it can: pulls work then, and pushes do not.
+    pub fn unwritable(&self) -> Option<&io::Error> {
+        self.unwritable.as_ref()
     }
 
     /// Ends it: no further request is answered, and those under way are cut. What was received of

@@ -63,6 +63,17 @@ fn an_open_connection_does_not_keep_it_alive() {
     assert!(begun.elapsed().as_millis() < 2000, "{:?}", begun.elapsed());
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_to_is_a_warning() {
+    let dir = "/proc/sys/kernel/random";
+    let mut running = hoist(["serve", "--listen", "127.0.0.1:0", dir]).spawn();
+    running.wait_for_stdout("listening on ");
+    running.signal("TERM");
+    let warning = format!("warning: {dir} can be read only, and pushes will fail: ");
+    running.wait().expect_code(0).expect_stderr(&warning);
+}
+
 #[test]
 fn a_port_that_is_taken_is_a_sentence() {
     let dir = tempdir().unwrap();

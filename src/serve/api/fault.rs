@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::serve::http::answer::{Answer, failure};
 use crate::serve::http::connection::is_timeout;
+use crate::serve::store::is_full;
 
 /// distribution-spec 1.1, "Error Codes".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +135,7 @@ impl Fault {
             }
             Self::Body(error) if is_timeout(&error) => failure(408, "the body stopped coming"),
             Self::Body(error) => failure(400, &format!("the body cannot be read: {error}")),
-            Self::Storage(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Self::Storage(error) if is_full(&error) => {
                 failure(507, &format!("cannot store: {error}"))
             }
             Self::Storage(error) => failure(500, &format!("the registry's folder: {error}")),

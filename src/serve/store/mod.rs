@@ -18,7 +18,7 @@ pub(super) mod sessions;
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,13 @@ impl Store {
             layouts: Mutex::new(layouts),
             sessions: Sessions::open(dir.join(UPLOADS), upload_age, durable),
         })
+    }
+
+    /// The reason why nothing can be stored, if there is one.
+    pub(super) fn unwritable(&self) -> Option<io::Error> {
+        let probe = self.dir.join(format!(".{}", token()));
+        let written = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
+        written.err()
     }
 
     /// The layout of a repository, be it there or not.
@@ -127,6 +134,14 @@ fn find_layouts(dir: &Path, name: &str, found: &mut dyn FnMut(Repository)) -> io
 
 fn is_folder(entry: &fs::DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
+/// No room is left, of the disk or of what we may use of it.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// A new name nobody can guess: 32 hex digits. The keys come from the system's source of randomness.

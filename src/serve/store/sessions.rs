@@ -15,7 +15,7 @@ use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::reference::Repository;
 
 use super::layout::{Layout, absent_as_none};
-use super::{LAYOUT, token};
+use super::{LAYOUT, is_full, token};
 
 pub(in crate::serve) struct Sessions {
     dir: PathBuf,
@@ -231,7 +231,13 @@ impl Writer<'_> {
         if self.is_over(&state) {
             return Ok(false);
         }
-        self.file.write_all_at(bytes, state.offset)?;
+        if let Err(error) = self.file.write_all_at(bytes, state.offset) {
+            if is_full(&error) {
+                // It would not get to its end, and another may with the room that it takes.
+                _ = self.session.end(&mut state);
+            }
+            return Err(error);
+        }
         state.offset += bytes.len() as u64;
         if let Some((_, hasher)) = &mut state.hasher {
             hasher.update(bytes);
