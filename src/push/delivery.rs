@@ -1,6 +1,7 @@
 //! How far one image has come in one repository.
 
 use crate::image::reference::Tag;
+use crate::observe::event::ImageStatus;
 use crate::push::plan::{Delivery, RepositoryId};
 use crate::push::report::ErrorReport;
 
@@ -91,6 +92,22 @@ impl DeliveryState {
 }
 
 impl TagState {
+    pub(crate) fn status(&self) -> ImageStatus {
+        match self {
+            Self::Open => ImageStatus::Skipped,
+            Self::Present => ImageStatus::Present,
+            Self::Pushed => ImageStatus::Pushed,
+            Self::Failed(_) => ImageStatus::Failed,
+        }
+    }
+
+    pub(crate) fn error(&self) -> Option<&ErrorReport> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Open | Self::Present | Self::Pushed => None,
+        }
+    }
+
     pub(crate) fn is_in_place(&self) -> bool {
         matches!(self, Self::Present | Self::Pushed)
     }

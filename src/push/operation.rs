@@ -126,7 +126,7 @@ impl Operation {
     /// Starts threads and connections, runs the plan, takes the result into `tally`.
     ///
     /// # Errors
-    /// Settings with which nothing can be sent.
+    /// Settings with which nothing can be sent; a system that gives no threads.
     fn push(
         &self,
         plan: Plan,

@@ -113,3 +113,14 @@ pub struct Bytes {
     pub mounted: u64,
     pub present: u64,
 }
+
+impl ImageStatus {
+    /// Of an image whose targets are in these: failed when any is, skipped when any never came to its
+    /// end, present when all were there.
+    pub(crate) fn of_all(targets: impl Iterator<Item = Self> + Clone) -> Self {
+        let any = |wanted: Self| targets.clone().any(|status| status == wanted);
+        let by_weight = [Self::Failed, Self::Skipped, Self::Pushed];
+        let heaviest = by_weight.into_iter().find(|status| any(*status));
+        heaviest.unwrap_or(Self::Present)
+    }
+}

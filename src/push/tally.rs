@@ -91,6 +91,7 @@ impl Tally {
         for (place, name, with) in std::mem::take(&mut self.shared) {
             self.share(place, &name, with);
         }
+        self.settle();
         for (&(blob, _), home) in schedule.homes.iter() {
             let resolved = schedule.plan.blobs[blob].resolved.as_ref();
             let size = resolved.map_or(schedule.plan.blobs[blob].stored_size, |(_, size)| *size);
@@ -107,23 +108,23 @@ impl Tally {
         }
     }
 
+    /// An image is what its targets are, those it shares with another among them.
+    fn settle(&mut self) {
+        for image in self.images.iter_mut().filter(|i| !i.targets.is_empty()) {
+            image.status = ImageStatus::of_all(image.targets.iter().map(|target| target.status));
+            image.error = image.targets.iter().find_map(|t| t.error.clone());
+        }
+    }
+
     /// What became of a target that image `with` brought about is told of image `place` too.
     fn share(&mut self, place: usize, name: &str, with: usize) {
         let other = &self.images[with];
-        let Some(target) = other
-            .targets
-            .iter()
-            .find(|target| target.name == name)
-            .cloned()
-        else {
+        let mut targets = other.targets.iter();
+        let Some(target) = targets.find(|target| target.name == name).cloned() else {
             return;
         };
         let (digest, media_type) = (other.digest.clone(), other.media_type.clone());
         let image = &mut self.images[place];
-        if image.targets.is_empty() || target.status == ImageStatus::Failed {
-            image.status = target.status;
-            image.error = target.error.clone();
-        }
         image.digest = image.digest.take().or(digest);
         image.media_type = image.media_type.take().or(media_type);
         image.targets.push(target);
@@ -157,10 +158,10 @@ impl Tally {
     }
 
     fn outcome(&self, ending: Ending) -> Outcome {
-        let any = |wanted: &[ImageStatus]| self.images.iter().any(|i| wanted.contains(&i.status));
-        let arrived =
-            any(&[ImageStatus::Pushed, ImageStatus::Present]) || self.any_target_arrived();
-        let failed = any(&[ImageStatus::Failed, ImageStatus::Skipped]);
+        let failed = (self.images.iter())
+            .any(|image| matches!(image.status, ImageStatus::Failed | ImageStatus::Skipped));
+        let arrived = (self.images.iter().flat_map(|image| &image.targets))
+            .any(|target| matches!(target.status, ImageStatus::Pushed | ImageStatus::Present));
         match ending {
             Ending::Usage => Outcome::Usage,
             Ending::Interrupted if failed || !arrived => Outcome::Interrupted,
@@ -171,19 +172,13 @@ impl Tally {
         }
     }
 
-    fn any_target_arrived(&self) -> bool {
-        let arrived = |target: &TargetReport| {
-            matches!(target.status, ImageStatus::Pushed | ImageStatus::Present)
-        };
-        self.images
-            .iter()
-            .any(|image| image.targets.iter().any(arrived))
-    }
-
     /// 4, 5 or 6 when everything failed for that one reason, else 1.
     fn common_failure(&self) -> u8 {
-        let of_images = self.images.iter().filter_map(|image| image.error.as_ref());
-        let mut kinds = of_images.chain(&self.errors).map(|error| error.kind);
+        let of_targets = self.images.iter().flat_map(|image| &image.targets);
+        let mut kinds = (self.images.iter().filter_map(|image| image.error.as_ref()))
+            .chain(of_targets.filter_map(|target| target.error.as_ref()))
+            .chain(&self.errors)
+            .map(|error| error.kind);
         let Some(first) = kinds.next() else { return 1 };
         match first {
             _ if kinds.any(|kind| kind != first) => 1,
@@ -197,13 +192,7 @@ impl Tally {
 
 /// What became of planned image `number`, into its `report`.
 fn fill(report: &mut ImageReport, schedule: &Schedule, number: usize, interrupted: bool) {
-    let (mut status, mut error) = schedule.image_status(number);
-    if status == ImageStatus::Skipped && interrupted && schedule.images[number].started {
-        status = ImageStatus::Failed;
-        error = Some(ErrorReport::interrupted());
-    }
-    report.status = status;
-    report.error = error;
+    let broken_off = interrupted && schedule.images[number].started;
     report.digest = schedule.root_digest(number);
     for (at, delivery) in schedule.deliveries_of(number).iter().enumerate() {
         let id = schedule.images[number].first_delivery + at;
@@ -213,16 +202,16 @@ fn fill(report: &mut ImageReport, schedule: &Schedule, number: usize, interrupte
                 .map(|node| node.manifest.media_type().to_string());
         }
         for (tag, state) in &delivery.tags {
-            let (target_status, target_error) = match state {
-                TagState::Present => (ImageStatus::Present, None),
-                TagState::Pushed => (ImageStatus::Pushed, None),
-                TagState::Failed(why) => (ImageStatus::Failed, Some(why.clone())),
-                TagState::Open => (status, report.error.clone()),
+            let (status, error) = match state {
+                TagState::Open if broken_off => {
+                    (ImageStatus::Failed, Some(ErrorReport::interrupted()))
+                }
+                state => (state.status(), state.error().cloned()),
             };
             report.targets.push(TargetReport {
                 name: schedule.plan.target_name(delivery.repository, tag),
-                status: target_status,
-                error: target_error,
+                status,
+                error,
             });
         }
         report
@@ -285,3 +274,6 @@ impl From<Arrival> for BlobStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

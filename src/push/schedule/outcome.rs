@@ -47,28 +47,12 @@ impl Schedule {
         &self.deliveries[first_delivery..first_delivery + deliveries]
     }
 
-    /// Failed when any target failed, present when all were there, skipped when it never came to
-    /// its end; with the first error.
+    /// With the first error of its targets.
     pub(crate) fn image_status(&self, image: usize) -> (ImageStatus, Option<ErrorReport>) {
-        let tags: Vec<&TagState> = self
-            .deliveries_of(image)
-            .iter()
-            .flat_map(|d| d.tags.iter().map(|(_, s)| s))
-            .collect();
-        let error = tags.iter().find_map(|state| match state {
-            TagState::Failed(error) => Some(error.clone()),
-            _ => None,
-        });
-        let status = if error.is_some() {
-            ImageStatus::Failed
-        } else if tags.iter().any(|state| **state == TagState::Open) {
-            ImageStatus::Skipped
-        } else if tags.iter().all(|state| **state == TagState::Present) {
-            ImageStatus::Present
-        } else {
-            ImageStatus::Pushed
-        };
-        (status, error)
+        let tags = (self.deliveries_of(image).iter())
+            .flat_map(|delivery| delivery.tags.iter().map(|(_, state)| state));
+        let error = tags.clone().find_map(TagState::error).cloned();
+        (ImageStatus::of_all(tags.map(TagState::status)), error)
     }
 
     pub(crate) fn root_digest(&self, image: usize) -> Option<Digest> {

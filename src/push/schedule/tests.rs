@@ -552,8 +552,10 @@ fn a_protected_tag_does_not_keep_the_others_from_arriving() {
         (&["1", "2", "3"], 0, ImageStatus::Failed),
         (&[], 3, ImageStatus::Pushed),
     ] {
-        let mut world = World::default();
-        world.protected = protected.iter().map(|tag| (*tag).to_owned()).collect();
+        let mut world = World {
+            protected: protected.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..World::default()
+        };
         let targets: &[&str] = &["a:1", "a:2", "a:3"];
         let mut played = schedule(&[(image(vec![node(&["config"])]), targets)]);
         world.play(&mut played);
