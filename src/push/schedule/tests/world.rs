@@ -1,0 +1,280 @@
+//! A registry that is nothing but a few sets, and small images to push there.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::image::manifest::{Descriptor, Manifest};
+use crate::image::media;
+use crate::image::name::Target;
+use crate::image::reference::{Host, Repository, Tag};
+use crate::image::source::{
+    Content, Image, Layer, LayerForm, Node, Parts, Place, Source, Stored, Tree,
+};
+use crate::observe::event::ImageStatus;
+use crate::push::operation::{Compression, Format};
+use crate::push::report::FailureKind;
+use crate::push::schedule::*;
+use crate::registry::client::Arrival;
+
+/// What the registry holds, and a line for everything that was asked of it.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) manifests: HashSet<(RepositoryName, Digest)>,
+    pub(super) tags: BTreeMap<(RepositoryName, String), Digest>,
+    pub(super) blobs: HashSet<(RepositoryName, Digest)>,
+    pub(super) log: Vec<String>,
+    pub(super) refuse_mounts: bool,
+    /// Blobs that cannot be uploaded.
+    pub(super) broken: HashSet<Digest>,
+    /// Tags that cannot be put.
+    pub(super) protected: HashSet<String>,
+}
+
+pub(super) type RepositoryName = String;
+
+impl World {
+    /// Runs `schedule` to its end, one task at a time.
+    pub(super) fn play(&mut self, schedule: &mut Schedule) {
+        while let Some(task) = schedule.next() {
+            let how = self.answer(schedule, task);
+            schedule.ended(task, how);
+        }
+    }
+
+    pub(super) fn answer(&mut self, schedule: &Schedule, task: Task) -> Ended {
+        let name = |delivery: usize| {
+            schedule.plan.repositories[schedule.deliveries[delivery].repository].to_string()
+        };
+        match task {
+            Task::Hash(blob) => {
+                self.log.push(format!("hash {blob}"));
+                Ended::Hashed(Digest::of(b"hashed"))
+            }
+            Task::CheckTag { delivery, tag } => {
+                let tag = schedule.deliveries[delivery].tags[tag].0.to_string();
+                self.log.push(format!("HEAD {}:{tag}", name(delivery)));
+                let found = self.tags.get(&(name(delivery), tag)).cloned();
+                Ended::Checked(found.map_or(Presence::Absent, Presence::Present))
+            }
+            Task::CheckNode { delivery, node } => {
+                let digest = schedule.nodes(delivery).unwrap()[node]
+                    .manifest
+                    .digest()
+                    .clone();
+                self.log
+                    .push(format!("HEAD {}@{}", name(delivery), digest.short()));
+                let found = self.manifests.contains(&(name(delivery), digest.clone()));
+                Ended::Checked(if found {
+                    Presence::Present(digest)
+                } else {
+                    Presence::Absent
+                })
+            }
+            Task::Transfer(transfer) => self.transfer(schedule, transfer),
+            Task::Put {
+                delivery,
+                node,
+                tag,
+            } => {
+                let digest = schedule.nodes(delivery).unwrap()[node]
+                    .manifest
+                    .digest()
+                    .clone();
+                let tags = &schedule.deliveries[delivery].tags;
+                if let Some(text) = tag.map(|tag| tags[tag].0.to_string())
+                    && self.protected.contains(&text)
+                {
+                    self.log.push(format!("REFUSED {}:{text}", name(delivery)));
+                    return Ended::Failed(refused());
+                }
+                self.manifests.insert((name(delivery), digest.clone()));
+                match tag {
+                    None => self
+                        .log
+                        .push(format!("PUT {}@{}", name(delivery), digest.short())),
+                    Some(tag) => {
+                        let tag = schedule.deliveries[delivery].tags[tag].0.to_string();
+                        self.log.push(format!("PUT {}:{tag}", name(delivery)));
+                        self.tags.insert((name(delivery), tag), digest);
+                    }
+                }
+                Ended::Put(Vec::new())
+            }
+        }
+    }
+
+    fn transfer(&mut self, schedule: &Schedule, transfer: Transfer) -> Ended {
+        let repository = schedule.plan.repositories[transfer.repository].to_string();
+        let from = transfer
+            .from
+            .map(|id| schedule.plan.repositories[id].clone());
+        let blob = &schedule.plan.blobs[transfer.blob];
+        let (digest, size) = match &blob.resolved {
+            Some(resolved) => resolved.clone(),
+            None => (compressed(transfer.blob), 3),
+        };
+        if self.broken.contains(&digest) {
+            self.log
+                .push(format!("FAIL {repository} {}", digest.short()));
+            return Ended::Failed(ErrorReport::source("cannot be read"));
+        }
+        let mounted = !self.refuse_mounts
+            && from
+                .as_ref()
+                .is_some_and(|r| self.blobs.contains(&(r.to_string(), digest.clone())));
+        let arrival = if !self.blobs.insert((repository.clone(), digest.clone())) {
+            Arrival::Present
+        } else if mounted {
+            Arrival::Mounted
+        } else {
+            Arrival::Uploaded
+        };
+        self.log
+            .push(format!("{arrival:?} {repository} {}", digest.short()));
+        let mount_refused = from.is_some() && !mounted;
+        let from = from.filter(|_| mounted);
+        let delivery = BlobDelivery {
+            arrival,
+            from,
+            resumed_at: None,
+            mount_refused,
+        };
+        Ended::Delivered(delivery, digest, size)
+    }
+
+    pub(super) fn count(&self, what: &str) -> usize {
+        self.log
+            .iter()
+            .filter(|line| line.starts_with(what))
+            .count()
+    }
+}
+
+/// What the blob of that number becomes when it is compressed.
+pub(super) fn compressed(blob: BlobId) -> Digest {
+    Digest::of(format!("compressed {blob}").as_bytes())
+}
+
+pub(super) fn refused() -> ErrorReport {
+    ErrorReport {
+        kind: FailureKind::Refused,
+        ..ErrorReport::source("no")
+    }
+}
+
+pub(super) struct Nowhere;
+
+impl Source for Nowhere {
+    fn path(&self) -> &Path {
+        Path::new("nowhere")
+    }
+
+    fn open(&self, _place: &Place, _offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+pub(super) fn stored(text: &str) -> Stored {
+    let place = Place::Blob(Digest::of(text.as_bytes()));
+    Stored::new(Arc::new(Nowhere), place, text.len() as u64)
+}
+
+pub(super) fn node(blobs: &[&str]) -> Node {
+    let descriptor = |text: &&str| {
+        let digest = Digest::of(text.as_bytes());
+        Descriptor::new(media::OCI_LAYER_GZIP, digest, text.len() as u64)
+    };
+    let described: Vec<Descriptor> = blobs.iter().map(descriptor).collect();
+    let json = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media::OCI_MANIFEST,
+        "config": described[0], "layers": described[1..],
+    });
+    let manifest = Manifest::parse(serde_json::to_vec(&json).unwrap(), None, None).unwrap();
+    let blobs = described
+        .into_iter()
+        .zip(blobs.iter().map(|text| stored(text)))
+        .collect();
+    Node {
+        manifest: Arc::new(manifest),
+        blobs,
+        platform: None,
+    }
+}
+
+pub(super) fn index(children: &[Node]) -> Node {
+    let entries: Vec<Descriptor> = (children.iter())
+        .map(|child| {
+            let manifest = &child.manifest;
+            let size = manifest.bytes().len() as u64;
+            Descriptor::new(media::OCI_MANIFEST, manifest.digest().clone(), size)
+        })
+        .collect();
+    let json = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": entries,
+    });
+    let manifest = Manifest::parse(serde_json::to_vec(&json).unwrap(), None, None).unwrap();
+    Node {
+        manifest: Arc::new(manifest),
+        blobs: Vec::new(),
+        platform: None,
+    }
+}
+
+pub(super) fn image(nodes: Vec<Node>) -> Image {
+    Image {
+        source: Arc::new(Nowhere),
+        names: Vec::new(),
+        content: Content::Found(Tree { nodes }),
+    }
+}
+
+pub(super) fn docker(layers: &[(&str, LayerForm)]) -> Image {
+    let layer = |&(text, form): &(&str, LayerForm)| Layer {
+        stored: stored(text),
+        diff_id: Digest::of(text.as_bytes()),
+        form,
+    };
+    let config: Arc<[u8]> = Arc::from(b"config".as_slice());
+    let parts = Parts {
+        config_digest: Digest::of(&config),
+        config,
+        platform: None,
+        layers: layers.iter().map(layer).collect(),
+    };
+    Image {
+        source: Arc::new(Nowhere),
+        names: Vec::new(),
+        content: Content::Made(parts),
+    }
+}
+
+pub(super) fn schedule(images: &[(Image, &[&str])]) -> Schedule {
+    let mut plan = Plan::new(Format::Oci, Host::parse("registry.test").unwrap());
+    for (image, targets) in images {
+        let targets: Vec<Target> = (targets.iter())
+            .map(|target| {
+                let (repository, tag) = target.split_once(':').unwrap();
+                let repository = Repository::parse(repository).unwrap();
+                Target {
+                    repository,
+                    tag: Tag::parse(tag).unwrap(),
+                }
+            })
+            .collect();
+        plan.add(image, &targets, Compression::Gzip { level: 2 });
+    }
+    Schedule::new(
+        plan,
+        Limits {
+            images: 8,
+            fail_fast: false,
+        },
+    )
+}
+
+pub(super) fn statuses(schedule: &Schedule) -> Vec<ImageStatus> {
+    (0..schedule.images.len())
+        .map(|image| schedule.image_status(image).0)
+        .collect()
+}
