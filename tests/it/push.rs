@@ -255,6 +255,9 @@ fn requests_stay_within_the_budget() {
             .layer(1, 50_000)
             .layer(2, 9_000)],
     );
+    let both = dir.path().join("both");
+    let names = ImageSpec::new("team/one:1").also("team/two:1");
+    layout(&both, &[names.layer(3, 50_000).layer(4, 9_000)]);
     for kind in available() {
         let registry = Registry::start(kind);
         // Whether a refused mount means "absent" shows in the first answers of a registry.
@@ -272,6 +275,8 @@ fn requests_stay_within_the_budget() {
         step("new image", &first, "team/app:1", 2 * blobs + 3);
         step("known image", &first, "team/app:1", 1);
         step("new tag", &first, "team/app:2", 3);
+        // Two names in one push: one repository gets the blobs, the other mounts them.
+        step("two repositories", &both, "two/", 2 * blobs + 3 + blobs + 3);
     }
 }
 
