@@ -17,6 +17,12 @@ pub trait Source: Send + Sync {
 
     /// Reads what lies at `place`, from `offset` on. May be called by many threads at once.
     fn open(&self, place: &Place, offset: u64) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Whether going back costs as much as reading from the start, as in a compressed archive: its
+    /// blobs are best read one at a time, in the order of their [`Place::Extent`].
+    fn is_sequential(&self) -> bool {
+        false
+    }
 }
 
 /// Where in a source some bytes lie.
