@@ -54,7 +54,8 @@ impl Source {
 
     /// All of it is compiled for tests alone.
     fn is_test(&self) -> bool {
-        self.path.starts_with("tests/") || self.path.ends_with("/tests.rs")
+        let mut parts = self.path.split('/');
+        parts.any(|part| matches!(part, "tests" | "tests.rs"))
     }
 }
 
