@@ -14,7 +14,7 @@ use crate::image::error::{ErrorKind, ImageError};
 use crate::image::found::{Broken, Found};
 use crate::image::magic;
 use crate::image::merge::Merge;
-use crate::image::oci::{self, Blobs, Listing, MAX_LIST};
+use crate::image::oci::{self, Blobs, Listing, MAX_LIST, STOPPED};
 use crate::image::source::{Node, Place, Source, Stored};
 use crate::image::tar_index::TarIndex;
 
@@ -22,7 +22,7 @@ use crate::image::tar_index::TarIndex;
 ///
 /// # Errors
 /// `NotAnImage` for a file that is none, `Unsupported` for a compressed one.
-pub(crate) fn read(path: &Path) -> Result<Found, ImageError> {
+pub(crate) fn read(path: &Path, stopped: &dyn Fn() -> bool) -> Result<Found, ImageError> {
     let unreadable = |error: io::Error| ImageError::unreadable(path, &error);
     let refused = |kind, message: &str| Err(ImageError::new(kind, path, message));
     let file = Arc::new(File::open(path).map_err(unreadable)?);
@@ -39,12 +39,13 @@ pub(crate) fn read(path: &Path) -> Result<Found, ImageError> {
         );
         return refused(ErrorKind::Unsupported, &message);
     }
-    let Some(index) = TarIndex::read(&file, length).map_err(unreadable)? else {
+    let Some(index) = TarIndex::read(&file, length, stopped).map_err(unreadable)? else {
         return refused(ErrorKind::NotAnImage, "is no archive");
     };
     let archive = Archive {
         source: Arc::new(ArchiveFile::new(path, &file, &metadata)),
         index,
+        stopped,
     };
     archive.images()
 }
@@ -134,13 +135,17 @@ impl Read for Positioned {
 }
 
 /// An archive that is being looked into.
-pub(crate) struct Archive {
+pub(crate) struct Archive<'a> {
     source: Arc<dyn Source>,
     index: TarIndex,
+    stopped: &'a dyn Fn() -> bool,
 }
 
-impl Members for Archive {
+impl Members for Archive<'_> {
     fn member(&self, name: &str) -> Result<Stored, String> {
+        if (self.stopped)() {
+            return Err(STOPPED.into());
+        }
         let extent = self.index.find(name)?;
         let place = Place::Extent {
             offset: extent.offset,
@@ -149,14 +154,14 @@ impl Members for Archive {
     }
 }
 
-impl Blobs for Archive {
+impl Blobs for Archive<'_> {
     fn find(&self, digest: &Digest) -> Result<Stored, String> {
         let (algorithm, encoded) = (digest.algorithm_name(), digest.encoded());
         self.member(&format!("blobs/{algorithm}/{encoded}"))
     }
 }
 
-impl Archive {
+impl Archive<'_> {
     fn images(&self) -> Result<Found, ImageError> {
         let docker = self.list("manifest.json");
         let docker =

@@ -26,21 +26,34 @@ pub struct Options {
 /// When `path` itself cannot be read, is a file of a form that is refused, or a file that holds no
 /// image. A readable folder without any image is `Ok` with nothing in it.
 pub fn discover(path: &Path, options: Options) -> Result<Found, ImageError> {
+    discover_until(path, options, &|| false)
+}
+
+/// [`discover`], which soon gives up once `stopped` says true: what it returns then is not all there is.
+///
+/// # Errors
+/// Those of [`discover`].
+pub fn discover_until(
+    path: &Path,
+    options: Options,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Found, ImageError> {
     let metadata = fs::metadata(path).map_err(|error| ImageError::unreadable(path, &error))?;
     if metadata.is_file() {
-        return archive::read(path);
+        return archive::read(path, stopped);
     }
     if !metadata.is_dir() {
         let message = "is neither a file nor a folder";
         return Err(ImageError::new(ErrorKind::NotAnImage, path, message));
     }
     if layout::is_layout(path) {
-        return layout::read(path, options.follow_links);
+        return layout::read(path, options.follow_links, stopped);
     }
     // Only the folder that was typed must be readable; what is below it may warn.
     fs::read_dir(path).map_err(|error| ImageError::unreadable(path, &error))?;
     let mut walk = Walk {
         options,
+        stopped,
         found: Found::default(),
         seen: HashSet::new(),
         links: 0,
@@ -49,8 +62,9 @@ pub fn discover(path: &Path, options: Options) -> Result<Found, ImageError> {
     Ok(walk.finish(path))
 }
 
-struct Walk {
+struct Walk<'a> {
     options: Options,
+    stopped: &'a dyn Fn() -> bool,
     found: Found,
     /// Device and inode of each folder, so that links lead nowhere twice.
     seen: HashSet<(u64, u64)>,
@@ -58,12 +72,12 @@ struct Walk {
     links: usize,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn run(&mut self, top: &Path, metadata: &Metadata) {
         self.seen.insert((metadata.dev(), metadata.ino()));
         let mut waiting = self.entries(top);
         // A stack instead of recursion: folders may be nested deeper than a thread's stack bears.
-        while let Some(entry) = waiting.pop() {
+        while let Some(entry) = waiting.pop().filter(|_| !(self.stopped)()) {
             waiting.extend(self.visit(&entry));
         }
     }
@@ -124,13 +138,13 @@ impl Walk {
         if !layout::is_layout(path) {
             return self.entries(path);
         }
-        let read = layout::read(path, self.options.follow_links);
+        let read = layout::read(path, self.options.follow_links, self.stopped);
         self.take(read);
         Vec::new()
     }
 
     fn file(&mut self, path: &Path) {
-        let read = archive::read(path);
+        let read = archive::read(path, self.stopped);
         self.take(read);
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::image::digest::Digest;
 use crate::image::error::ImageError;
 use crate::image::found::{Broken, Found};
-use crate::image::oci::{self, Blobs, MAX_LIST};
+use crate::image::oci::{self, Blobs, MAX_LIST, STOPPED};
 use crate::image::source::{Place, Source, Stored};
 
 /// Whether the folder says that it is a layout, whole or not.
@@ -23,11 +23,16 @@ pub(crate) fn is_layout(dir: &Path) -> bool {
 }
 
 /// The images of a layout folder.
-pub(crate) fn read(dir: &Path, follow_links: bool) -> Result<Found, ImageError> {
+pub(crate) fn read(
+    dir: &Path,
+    follow_links: bool,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Found, ImageError> {
     let reader = Reader {
         source: Arc::new(Folder { path: dir.into() }),
         real: fs::canonicalize(dir).map_err(|e| ImageError::unreadable(dir, &e))?,
         follow_links,
+        stopped,
         folders: RefCell::default(),
     };
     let listing = reader
@@ -81,16 +86,17 @@ impl Source for Folder {
 }
 
 /// A layout folder that is being looked into.
-struct Reader {
+struct Reader<'a> {
     source: Arc<Folder>,
     /// The folder itself, all links resolved.
     real: PathBuf,
     follow_links: bool,
+    stopped: &'a dyn Fn() -> bool,
     /// Whether the folder of an algorithm lies inside the layout.
     folders: RefCell<HashMap<String, bool>>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn source(&self) -> Arc<dyn Source> {
         Arc::clone(&self.source) as Arc<dyn Source>
     }
@@ -131,8 +137,11 @@ impl Reader {
     }
 }
 
-impl Blobs for Reader {
+impl Blobs for Reader<'_> {
     fn find(&self, digest: &Digest) -> Result<Stored, String> {
+        if (self.stopped)() {
+            return Err(STOPPED.into());
+        }
         let path = self.source.blob_path(digest);
         let algorithm = digest.algorithm_name();
         let known = self.folders.borrow().get(algorithm).copied();

@@ -18,7 +18,7 @@ use crate::image::source::{Content, Image, Node, Tree};
 
 /// Brings the two lists of one archive together: each image once, with the names of both.
 pub(crate) struct Merge<'a> {
-    archive: &'a Archive,
+    archive: &'a Archive<'a>,
     roots: Vec<Root>,
     /// Which roots an item of `manifest.json` stands for as well.
     taken: Vec<bool>,
@@ -29,7 +29,7 @@ pub(crate) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    pub(crate) fn new(archive: &'a Archive, roots: Vec<Root>) -> Self {
+    pub(crate) fn new(archive: &'a Archive<'a>, roots: Vec<Root>) -> Self {
         Self {
             archive,
             taken: vec![false; roots.len()],

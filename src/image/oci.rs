@@ -28,6 +28,9 @@ const MAX_TREE: u64 = 64 << 20;
 /// Indexes in indexes in indexes: two levels are what tools write.
 const MAX_DEPTH: usize = 8;
 
+/// Why a blob is not found once it is time to stop.
+pub(crate) const STOPPED: &str = "was not looked for: interrupted";
+
 /// The blobs of a layout.
 pub(crate) trait Blobs {
     /// Where the blob lies. The error ends a sentence that begins with what it is.

@@ -54,10 +54,18 @@ impl TarIndex {
     /// Reads all headers of a file of `length` bytes; `None` when it does not begin as a tar file does.
     ///
     /// A file that is damaged further on gives what was found before, and [`TarIndex::damage`].
-    pub(crate) fn read(file: &File, length: u64) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// Those of reading; [`io::ErrorKind::Interrupted`] once `stopped` says true.
+    pub(crate) fn read(
+        file: &File,
+        length: u64,
+        stopped: &dyn Fn() -> bool,
+    ) -> io::Result<Option<Self>> {
         let mut scan = Scan {
             file,
             length,
+            stopped,
             position: 0,
             recognised: false,
             overrides: Overrides::default(),
@@ -193,6 +201,7 @@ fn is_part_of_image(name: &[u8]) -> bool {
 struct Scan<'a> {
     file: &'a File,
     length: u64,
+    stopped: &'a dyn Fn() -> bool,
     /// Of the next header.
     position: u64,
     /// Whether there was a header at all.
@@ -256,6 +265,9 @@ impl Scan<'_> {
     fn next_header(&mut self) -> Result<Option<Header>, Stop> {
         if self.position >= self.length {
             return Err(Stop::Damage("it ends without an end mark".into()));
+        }
+        if (self.stopped)() {
+            return Err(Stop::Read(io::ErrorKind::Interrupted.into()));
         }
         let mut header = Header::new_old();
         self.read_block(self.position, header.as_mut_bytes())?;

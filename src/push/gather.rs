@@ -8,6 +8,7 @@ use crate::image::source::{Content, Image, LayerForm};
 use crate::observe::event::Event;
 use crate::push::operation::Operation;
 use crate::push::report::ErrorReport;
+use crate::registry::clock::Stop;
 
 /// Everything that was found, in the order found.
 #[derive(Default)]
@@ -52,8 +53,8 @@ impl Chosen {
 }
 
 impl Operation {
-    /// Looks through the sources, chooses, names. `tell` gets what observers should hear.
-    pub(crate) fn gather(&self, tell: &mut dyn FnMut(Event)) -> Gathered {
+    /// Looks through the sources until `stop`, chooses, names. `tell` gets what observers should hear.
+    pub(crate) fn gather(&self, stop: &Stop, tell: &mut dyn FnMut(Event)) -> Gathered {
         let mut gathered = Gathered::default();
         let mut chosen = Chosen {
             broken: Vec::new(),
@@ -64,7 +65,12 @@ impl Operation {
             let options = discover::Options {
                 follow_links: self.follow_links,
             };
-            match discover::discover(path, options) {
+            let discovered = discover::discover_until(path, options, &|| stop.is_stopped());
+            if stop.is_stopped() {
+                // What was found of it may be half of what it holds.
+                break;
+            }
+            match discovered {
                 Err(error) => gathered.errors.push((&error).into()),
                 Ok(found) => {
                     let images = found.images.len() + found.broken.len();

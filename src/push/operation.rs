@@ -76,8 +76,11 @@ impl Operation {
                 observer.observe(&event);
             }
         };
-        let gathered = self.gather(&mut tell);
+        let gathered = self.gather(stop, &mut tell);
         let mut tally = Tally::new(&gathered, self.destination.host(), begun);
+        if stop.is_stopped() {
+            return tally.finish(Ending::Interrupted);
+        }
         if gathered.errors.iter().any(ErrorReport::is_usage) {
             return tally.finish(Ending::Usage);
         }
@@ -85,9 +88,6 @@ impl Operation {
             .candidates
             .iter()
             .any(|c| matches!(c.fate, Fate::Fail(_)));
-        if stop.is_stopped() {
-            return tally.finish(Ending::Interrupted);
-        }
         if broken && self.fail_fast {
             return tally.finish(Ending::Run);
         }

@@ -1,5 +1,6 @@
 //! Layouts and folders that are as they should be: what is in them is found, named and read.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
@@ -7,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use hoist::image::digest::Digest;
-use hoist::image::discover::{Options, discover};
+use hoist::image::discover::{Options, discover, discover_until};
 use hoist::image::source::Body as _;
 use serde_json::json;
 use tempfile::tempdir;
@@ -256,6 +257,27 @@ fn a_blob_that_shrinks_later_is_an_error_and_no_short_body() {
         .read_to_end(&mut Vec::new())
         .unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn a_search_ends_when_it_is_told_to() {
+    let dir = tempdir().unwrap();
+    let spec = |name: &str| [ImageSpec::new(name).layer(1, 100)];
+    layout(&dir.path().join("a"), &spec("a:1"));
+    docker_archive(&dir.path().join("b.tar"), &spec("b:1"));
+    layout(&dir.path().join("c"), &spec("c:1"));
+    let asked = Cell::new(0);
+    let count = || asked.replace(asked.get() + 1) == usize::MAX;
+    let whole = discover_until(dir.path(), Options::default(), &count).unwrap();
+    assert_eq!(whole.images.len(), 3);
+    // Wherever it is told: at the walk, at the headers of an archive, at the blobs of a layout.
+    for most in 0..asked.get() {
+        let again = Cell::new(0);
+        let stopped = || again.replace(again.get() + 1) >= most;
+        let found = discover_until(dir.path(), Options::default(), &stopped).unwrap();
+        assert!(found.images.len() < 3, "after {most}");
+        assert!(again.get() <= most + 10, "after {most}: {}", again.get());
+    }
 }
 
 /// Opening one of these would wait for ever, or do something.
