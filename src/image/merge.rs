@@ -4,7 +4,7 @@
 //! image as a registry had it, and is pushed as that. One over plain layers (what graph drivers give) is
 //! only a description; then the image is made from `manifest.json`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::image::archive::Archive;
@@ -22,9 +22,11 @@ pub(crate) struct Merge<'a> {
     roots: Vec<Root>,
     /// Which roots an item of `manifest.json` stands for as well.
     taken: Vec<bool>,
+    /// The roots that have a manifest of a config, in order.
+    by_config: HashMap<Digest, Vec<usize>>,
     known: HashMap<Digest, usize>,
     /// Names that images with content have.
-    pushable: Vec<String>,
+    pushable: HashSet<String>,
     found: Found,
 }
 
@@ -33,9 +35,10 @@ impl<'a> Merge<'a> {
         Self {
             archive,
             taken: vec![false; roots.len()],
+            by_config: by_config(&roots),
             roots,
             known: HashMap::new(),
-            pushable: Vec::new(),
+            pushable: HashSet::new(),
             found: Found::default(),
         }
     }
@@ -83,10 +86,12 @@ impl<'a> Merge<'a> {
 
     /// The root that has a manifest of this config, rather one with a name of the item.
     fn root_with(&self, config: &Digest, item: &Item) -> Option<usize> {
-        let has = |root: &Root| root.nodes.iter().any(|node| has_config(node, config));
-        let named = |root: &Root| root.labels.iter().any(|label| item.names().contains(label));
-        let position = |is: &dyn Fn(&Root) -> bool| self.roots.iter().position(is);
-        position(&|root| named(root) && has(root)).or_else(|| position(&has))
+        let roots = self.by_config.get(config)?;
+        let named = |at: &&usize| {
+            let labels = &self.roots[**at].labels;
+            labels.iter().any(|label| item.names().contains(label))
+        };
+        roots.iter().find(named).or(roots.first()).copied()
     }
 
     fn names(&mut self, item: &Item, root: Option<usize>) -> Vec<FoundName> {
@@ -151,6 +156,21 @@ impl<'a> Merge<'a> {
         }
         self.found
     }
+}
+
+fn by_config(roots: &[Root]) -> HashMap<Digest, Vec<usize>> {
+    let mut found: HashMap<Digest, Vec<usize>> = HashMap::new();
+    for (at, node) in
+        (roots.iter().enumerate()).flat_map(|(at, r)| r.nodes.iter().map(move |n| (at, n)))
+    {
+        if let Body::Image { config, .. } = node.manifest.body() {
+            let known = found.entry(config.digest.clone()).or_default();
+            if known.last() != Some(&at) {
+                known.push(at);
+            }
+        }
+    }
+    found
 }
 
 fn has_config(node: &Node, digest: &Digest) -> bool {
