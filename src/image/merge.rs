@@ -12,7 +12,7 @@ use crate::image::digest::Digest;
 use crate::image::docker::Item;
 use crate::image::found::Found;
 use crate::image::manifest::Body;
-use crate::image::name::FoundName;
+use crate::image::name::{FoundName, Names};
 use crate::image::oci::Root;
 use crate::image::source::{Content, Image, Node, Tree};
 
@@ -25,6 +25,8 @@ pub(crate) struct Merge<'a> {
     /// The roots that have a manifest of a config, in order.
     by_config: HashMap<Digest, Vec<usize>>,
     known: HashMap<Digest, usize>,
+    /// Of each image that was found.
+    names: Vec<Names>,
     /// Names that images with content have.
     pushable: HashSet<String>,
     found: Found,
@@ -38,6 +40,7 @@ impl<'a> Merge<'a> {
             by_config: by_config(&roots),
             roots,
             known: HashMap::new(),
+            names: Vec::new(),
             pushable: HashSet::new(),
             found: Found::default(),
         }
@@ -124,13 +127,10 @@ impl<'a> Merge<'a> {
         let at = *self.known.entry(image.identity().clone()).or_insert(next);
         if at == next {
             self.found.images.push(image);
+            self.names.push(Names::default());
         }
-        let known = &mut self.found.images[at].names;
-        for name in names {
-            if !known.contains(&name) {
-                known.push(name);
-            }
-        }
+        let known = &mut self.names[at];
+        names.into_iter().for_each(|name| known.add(name));
     }
 
     /// What only `index.json` lists: images of their own, unless they are broken descriptions of
@@ -153,6 +153,9 @@ impl<'a> Merge<'a> {
             } else {
                 root.settle(self.archive.source(), &mut self.found);
             }
+        }
+        for (image, names) in self.found.images.iter_mut().zip(self.names) {
+            image.names = names.into_list();
         }
         self.found
     }

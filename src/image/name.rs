@@ -91,6 +91,25 @@ impl fmt::Display for FoundName {
     }
 }
 
+/// Names in the order they came, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    list: Vec<FoundName>,
+    seen: HashSet<FoundName>,
+}
+
+impl Names {
+    pub(crate) fn add(&mut self, name: FoundName) {
+        if self.seen.insert(name.clone()) {
+            self.list.push(name);
+        }
+    }
+
+    pub(crate) fn into_list(self) -> Vec<FoundName> {
+        self.list
+    }
+}
+
 /// `names`, each once: a tag that stands alone goes with the first repository among them, if there
 /// is one, and a repository without a tag is left out where it has one by another name.
 pub(crate) fn resolve(names: &[FoundName]) -> Vec<FoundName> {

@@ -15,7 +15,7 @@ use crate::image::digest::Digest;
 use crate::image::found::{Broken, Found};
 use crate::image::manifest::{Body, Descriptor, MAX_MANIFEST, Manifest};
 use crate::image::media::MediaType;
-use crate::image::name::FoundName;
+use crate::image::name::{FoundName, Names};
 use crate::image::platform::Platform;
 use crate::image::source::{Body as _, Content, Image, Node, Source, Stored, Tree};
 
@@ -64,7 +64,7 @@ struct Index<'a> {
 /// An entry of `index.json`, those of one digest taken together.
 struct Entry {
     descriptor: Descriptor,
-    names: Vec<FoundName>,
+    names: Names,
     labels: Vec<String>,
 }
 
@@ -140,7 +140,7 @@ impl Entry {
     fn new(descriptor: Descriptor) -> Self {
         Self {
             descriptor,
-            names: Vec::new(),
+            names: Names::default(),
             labels: Vec::new(),
         }
     }
@@ -152,8 +152,7 @@ impl Entry {
         self.labels.extend(full.or(short).map(String::from));
         match FoundName::from_annotations(full, short) {
             Ok(name) => {
-                let name = name.filter(|name| !self.names.contains(name));
-                self.names.extend(name);
+                name.into_iter().for_each(|name| self.names.add(name));
                 None
             }
             Err(error) => Some(format!("a name in index.json is passed over: {error}")),
@@ -206,7 +205,7 @@ fn read_root(entry: Entry, blobs: &dyn Blobs) -> Option<Root> {
         Err(problem) => return Some(Root::broken(labels, problem)),
     };
     Some(Root {
-        names,
+        names: names.into_list(),
         labels,
         nodes: tree.nodes,
         problems: tree.problems,
