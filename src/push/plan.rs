@@ -2,7 +2,7 @@
 //!
 //! Pure: nothing is read and nothing is sent while a plan is made.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::image::digest::Digest;
@@ -236,19 +236,18 @@ impl Plan {
 
     fn deliveries(&mut self, targets: &[Target]) -> Vec<Delivery> {
         let mut deliveries: Vec<Delivery> = Vec::new();
-        for target in targets {
+        let mut places: HashMap<RepositoryId, usize> = HashMap::new();
+        let mut seen: HashSet<&Target> = HashSet::new();
+        for target in targets.iter().filter(|target| seen.insert(*target)) {
             let repository = self.repository(&target.repository);
-            match deliveries
-                .iter_mut()
-                .find(|delivery| delivery.repository == repository)
-            {
-                Some(delivery) if delivery.tags.contains(&target.tag) => {}
-                Some(delivery) => delivery.tags.push(target.tag.clone()),
-                None => deliveries.push(Delivery {
+            let place = *places.entry(repository).or_insert_with(|| {
+                deliveries.push(Delivery {
                     repository,
-                    tags: vec![target.tag.clone()],
-                }),
-            }
+                    tags: Vec::new(),
+                });
+                deliveries.len() - 1
+            });
+            deliveries[place].tags.push(target.tag.clone());
         }
         deliveries
     }

@@ -196,20 +196,26 @@ fn settle(
     host: &Host,
     wanted: Vec<Result<Vec<Target>, String>>,
 ) -> Vec<Result<Assigned, String>> {
-    let mut claims: HashMap<&Target, Vec<usize>> = HashMap::new();
+    let mut claims: HashMap<&Target, Claim> = HashMap::new();
     for (index, targets) in wanted.iter().enumerate() {
         for target in targets.iter().flatten() {
-            claims.entry(target).or_default().push(index);
+            let claim = claims.entry(target).or_insert(Claim {
+                first: index,
+                rival: None,
+            });
+            if images[claim.first].identity != images[index].identity {
+                claim.rival.get_or_insert(index);
+            }
         }
     }
     let conflict = |index: usize, targets: &[Target]| {
-        let identity = images[index].identity;
         targets.iter().find_map(|target| {
-            let mut others = claims[target].iter().map(|&other| &images[other]);
-            let other = others.find(|other| other.identity != identity)?;
+            let Claim { first, rival } = claims[target];
+            let own = images[first].identity == images[index].identity;
+            let other = if own { rival? } else { first };
             Some(sentence(
                 images[index].path,
-                other.path,
+                images[other].path,
                 &format!("{host}/{target}"),
             ))
         })
@@ -234,6 +240,14 @@ fn settle(
         Ok(assigned)
     });
     settled.collect()
+}
+
+/// Who wants a target.
+#[derive(Clone, Copy)]
+struct Claim {
+    first: usize,
+    /// The first image of another digest.
+    rival: Option<usize>,
 }
 
 fn sentence(path: &Path, other: &Path, target: &str) -> String {
