@@ -24,6 +24,7 @@ pub(crate) struct Homes {
     homes: HashMap<(BlobId, RepositoryId), Home>,
     blobs: HashMap<BlobId, Spread>,
     ready: BinaryHeap<Ready>,
+    ready_in_turn: Vec<(BlobId, RepositoryId)>,
     /// Ready ones are numbered, so that equal sizes go in the order they came.
     sequence: u64,
     mounts_refused: bool,
@@ -36,7 +37,7 @@ pub(crate) struct Home {
     /// The delivery that asked first; in the report the transfer is its.
     pub(crate) owner: usize,
     pub(crate) meter: Arc<Meter>,
-    size: u64,
+    freight: Freight,
     waiters: Vec<Waiter>,
 }
 
@@ -56,6 +57,14 @@ struct Spread {
     /// The repository it is being sent to while others wait.
     leader: Option<RepositoryId>,
     waiting: VecDeque<RepositoryId>,
+}
+
+/// What the order of transfers depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Freight {
+    pub(crate) size: u64,
+    /// It can only be read in its turn, see [`lanes`](crate::push::lanes).
+    pub(crate) is_sequential: bool,
 }
 
 /// What asking for a blob led to.
@@ -85,12 +94,12 @@ struct Ready {
 }
 
 impl Homes {
-    /// `waiter` needs `blob` (of `size` bytes) in `repository`.
+    /// `waiter` needs `blob` in `repository`.
     pub(crate) fn need(
         &mut self,
         blob: BlobId,
         repository: RepositoryId,
-        size: u64,
+        freight: Freight,
         waiter: Waiter,
     ) -> Need {
         if let Some(home) = self.homes.get_mut(&(blob, repository)) {
@@ -107,7 +116,7 @@ impl Homes {
             state: State::Waiting,
             owner: waiter.delivery,
             meter: Arc::default(),
-            size,
+            freight,
             waiters: vec![waiter],
         };
         self.homes.insert((blob, repository), home);
@@ -129,7 +138,7 @@ impl Homes {
         &mut self,
         blob: BlobId,
         repository: RepositoryId,
-        size: u64,
+        freight: Freight,
         owner: usize,
     ) {
         let delivery = Delivery {
@@ -144,7 +153,7 @@ impl Homes {
                 state: State::Arrived(delivery),
                 owner,
                 meter: Arc::default(),
-                size,
+                freight,
                 waiters: Vec::new(),
             });
         self.blobs
@@ -154,30 +163,44 @@ impl Homes {
             .get_or_insert(repository);
     }
 
-    /// The biggest transfer that may start and that somebody still waits for, by `is_wanted`.
+    /// The biggest transfer that may start and that somebody still waits for, by `is_wanted`; not one
+    /// that has to wait its turn.
     pub(crate) fn next(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Transfer> {
-        while let Some(Ready {
-            blob, repository, ..
-        }) = self.ready.pop()
-        {
-            let Some(home) = self.homes.get_mut(&(blob, repository)) else {
-                continue;
-            };
-            if !home.waiters.iter().any(&is_wanted) {
-                self.homes.remove(&(blob, repository));
-                self.promote(blob, repository);
-                continue;
+        while let Some(ready) = self.ready.pop() {
+            let started = self.start(ready.blob, ready.repository, &is_wanted);
+            if started.is_some() {
+                return started;
             }
-            home.state = State::Running;
-            let present = self.blobs.get(&blob).and_then(|spread| spread.present);
-            let from = present.filter(|_| !self.mounts_refused);
-            return Some(Transfer {
-                blob,
-                repository,
-                from,
-            });
         }
         None
+    }
+
+    /// What may start in its turn, since the last time this was asked.
+    pub(crate) fn take_sequential(&mut self) -> Vec<(BlobId, RepositoryId)> {
+        std::mem::take(&mut self.ready_in_turn)
+    }
+
+    /// Starts a transfer, if somebody still waits for it.
+    pub(crate) fn start(
+        &mut self,
+        blob: BlobId,
+        repository: RepositoryId,
+        is_wanted: impl Fn(&Waiter) -> bool,
+    ) -> Option<Transfer> {
+        let home = self.homes.get_mut(&(blob, repository))?;
+        if !home.waiters.iter().any(is_wanted) {
+            self.homes.remove(&(blob, repository));
+            self.promote(blob, repository);
+            return None;
+        }
+        home.state = State::Running;
+        let present = self.blobs.get(&blob).and_then(|spread| spread.present);
+        let from = present.filter(|_| !self.mounts_refused);
+        Some(Transfer {
+            blob,
+            repository,
+            from,
+        })
     }
 
     /// A transfer ended well; returns who waited for it.
@@ -278,10 +301,17 @@ impl Homes {
             return;
         };
         home.state = State::Ready;
+        let freight = home.freight;
+        let spread = self.blobs.get(&blob);
+        let is_mount = !self.mounts_refused && spread.is_some_and(|s| s.present.is_some());
+        if freight.is_sequential && !is_mount {
+            self.ready_in_turn.push((blob, repository));
+            return;
+        }
         let order = std::cmp::Reverse(self.sequence);
         self.sequence += 1;
         self.ready.push(Ready {
-            size: home.size,
+            size: freight.size,
             order,
             blob,
             repository,
@@ -309,6 +339,13 @@ mod tests {
         }
     }
 
+    fn bytes(size: u64) -> Freight {
+        Freight {
+            size,
+            is_sequential: false,
+        }
+    }
+
     fn uploaded(mount_refused: bool) -> Delivery {
         Delivery {
             arrival: Arrival::Uploaded,
@@ -333,7 +370,7 @@ mod tests {
         let mut homes = Homes::default();
         for (blob, size) in [(0, 5), (1, 9), (2, 5)] {
             assert!(matches!(
-                homes.need(blob, 0, size, waiter(0)),
+                homes.need(blob, 0, bytes(size), waiter(0)),
                 Need::Pending
             ));
         }
@@ -346,8 +383,8 @@ mod tests {
     #[test]
     fn a_second_repository_waits_and_mounts() {
         let mut homes = Homes::default();
-        homes.need(0, 0, 5, waiter(0));
-        homes.need(0, 1, 5, waiter(1));
+        homes.need(0, 0, bytes(5), waiter(0));
+        homes.need(0, 1, bytes(5), waiter(1));
         assert_eq!(homes.next(|_| true), Some(transfer(0, 0, None)));
         assert_eq!(homes.next(|_| true), None);
         assert_eq!(homes.arrived(0, 0, uploaded(false)), [waiter(0)]);
@@ -357,20 +394,23 @@ mod tests {
     #[test]
     fn the_next_one_sends_what_failed_elsewhere() {
         let mut homes = Homes::default();
-        homes.need(0, 0, 5, waiter(0));
-        homes.need(0, 1, 5, waiter(1));
+        homes.need(0, 0, bytes(5), waiter(0));
+        homes.need(0, 1, bytes(5), waiter(1));
         homes.next(|_| true);
         assert_eq!(homes.failed(0, 0, error()), [waiter(0)]);
         assert_eq!(homes.next(|_| true), Some(transfer(0, 1, None)));
-        assert!(matches!(homes.need(0, 0, 5, waiter(2)), Need::Failed(_)));
+        assert!(matches!(
+            homes.need(0, 0, bytes(5), waiter(2)),
+            Need::Failed(_)
+        ));
     }
 
     #[test]
     fn nobody_waits_where_mounts_are_refused() {
         let mut homes = Homes::default();
         for blob in 0..2 {
-            homes.need(blob, 0, 5, waiter(0));
-            homes.need(blob, 1, 5, waiter(1));
+            homes.need(blob, 0, bytes(5), waiter(0));
+            homes.need(blob, 1, bytes(5), waiter(1));
         }
         homes.next(|_| true);
         homes.next(|_| true);
@@ -382,8 +422,8 @@ mod tests {
     #[test]
     fn what_nobody_wants_any_more_is_not_sent() {
         let mut homes = Homes::default();
-        homes.need(0, 0, 5, waiter(0));
-        homes.need(0, 1, 5, waiter(1));
+        homes.need(0, 0, bytes(5), waiter(0));
+        homes.need(0, 1, bytes(5), waiter(1));
         assert_eq!(
             homes.next(|who| who.delivery == 1),
             Some(transfer(0, 1, None))
@@ -393,9 +433,30 @@ mod tests {
     #[test]
     fn what_a_known_manifest_names_is_there() {
         let mut homes = Homes::default();
-        homes.known(0, 0, 5, 0);
-        assert!(matches!(homes.need(0, 0, 5, waiter(1)), Need::Satisfied));
-        homes.need(0, 1, 5, waiter(1));
+        homes.known(0, 0, bytes(5), 0);
+        assert!(matches!(
+            homes.need(0, 0, bytes(5), waiter(1)),
+            Need::Satisfied
+        ));
+        homes.need(0, 1, bytes(5), waiter(1));
+        assert_eq!(homes.next(|_| true), Some(transfer(0, 1, Some(0))));
+    }
+
+    #[test]
+    fn what_is_read_in_order_waits_its_turn_but_mounts_do_not() {
+        let mut homes = Homes::default();
+        let freight = Freight {
+            size: 5,
+            is_sequential: true,
+        };
+        homes.need(0, 0, freight, waiter(0));
+        homes.need(0, 1, freight, waiter(1));
+        assert_eq!(homes.next(|_| true), None);
+        assert_eq!(homes.take_sequential(), [(0, 0)]);
+        let started = homes.start(0, 0, |_| true);
+        assert_eq!(started, Some(transfer(0, 0, None)));
+        homes.arrived(0, 0, uploaded(false));
+        assert_eq!(homes.take_sequential(), []);
         assert_eq!(homes.next(|_| true), Some(transfer(0, 1, Some(0))));
     }
 }

@@ -5,6 +5,7 @@ mod delivery;
 mod error;
 mod gather;
 mod homes;
+mod lanes;
 mod made;
 pub mod operation;
 mod plan;

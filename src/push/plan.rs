@@ -9,8 +9,9 @@ use crate::image::digest::Digest;
 use crate::image::manifest::{Manifest, ManifestError};
 use crate::image::name::Target;
 use crate::image::reference::{Host, Repository, Tag};
-use crate::image::source::{Body as _, Content, Image, LayerForm, Parts, Stored, Tree};
+use crate::image::source::{Body as _, Content, Image, LayerForm, Parts, Place, Stored, Tree};
 use crate::observe::event::Event;
+use crate::push::lanes::Spot;
 use crate::push::made;
 use crate::push::operation::{Compression, Format};
 
@@ -94,7 +95,7 @@ enum BlobKey {
     /// Compressed bytes whose digest is still to be computed: told apart by where they lie.
     Unhashed {
         path: std::path::PathBuf,
-        place: crate::image::source::Place,
+        place: Place,
     },
 }
 
@@ -143,6 +144,22 @@ impl Plan {
             blobs: self.blobs.len(),
             bytes,
         }
+    }
+
+    /// Where a blob lies in a source that has to be read in order.
+    pub(crate) fn spot(&self, id: BlobId) -> Option<Spot> {
+        let (Origin::Stored(stored) | Origin::Compressed { stored, .. }) = &self.blobs[id].origin
+        else {
+            return None;
+        };
+        let Place::Extent { offset } = *stored.place() else {
+            return None;
+        };
+        let source = stored.source();
+        source.is_sequential().then(|| Spot {
+            lane: Arc::as_ptr(source).addr(),
+            offset,
+        })
     }
 
     /// `host/repository:tag`

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use crate::image::digest::Digest;
 use crate::observe::event::{BlobStatus, Event};
 use crate::push::delivery::{DeliveryState, NodeState, Stage};
-use crate::push::homes::{Homes, Transfer, Waiter};
-use crate::push::plan::{BlobId, Plan, PlannedContent, PlannedNode};
+use crate::push::homes::{Freight, Homes, Transfer, Waiter};
+use crate::push::lanes::Lanes;
+use crate::push::plan::{BlobId, Plan, PlannedContent, PlannedNode, RepositoryId};
 use crate::push::report::ErrorReport;
 use crate::registry::client::{Delivery as BlobDelivery, Presence};
 
@@ -41,6 +42,13 @@ pub(crate) enum Task {
     },
 }
 
+/// What waits for its turn at a source.
+#[derive(Clone, Copy, Debug)]
+enum InTurn {
+    Hash(BlobId),
+    Transfer(BlobId, RepositoryId),
+}
+
 /// How a task ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -61,6 +69,8 @@ pub(crate) struct Schedule {
     limits: Limits,
     /// Checks and manifests: short, and they keep images moving.
     short: VecDeque<Task>,
+    /// Whatever reads a source that has to be read in order.
+    lanes: Lanes<InTurn>,
     hashing: HashMap<BlobId, Vec<usize>>,
     next_image: usize,
     active: usize,
@@ -113,6 +123,7 @@ impl Schedule {
             images,
             limits,
             short: VecDeque::new(),
+            lanes: Lanes::default(),
             hashing: HashMap::new(),
             next_image: 0,
             active: 0,
@@ -133,11 +144,42 @@ impl Schedule {
                 return Some(task);
             }
         }
+        for (blob, repository) in self.homes.take_sequential() {
+            match self.plan.spot(blob) {
+                Some(spot) => self.lanes.push(spot, InTurn::Transfer(blob, repository)),
+                // Only what has a spot is ever said to be sequential.
+                None => debug_assert!(false, "blob {blob} has no spot"),
+            }
+        }
+        while let Some(work) = self.lanes.next() {
+            match work {
+                InTurn::Hash(blob) => return Some(Task::Hash(blob)),
+                InTurn::Transfer(blob, repository) => {
+                    let deliveries = &self.deliveries;
+                    let wanted = |waiter: &Waiter| deliveries[waiter.delivery].is_open();
+                    match self.homes.start(blob, repository, wanted) {
+                        Some(transfer) => return Some(self.started(transfer)),
+                        None => self.leave_lane(blob),
+                    }
+                }
+            }
+        }
         let deliveries = &self.deliveries;
         let wanted = |waiter: &Waiter| deliveries[waiter.delivery].is_open();
         let transfer = self.homes.next(wanted)?;
+        Some(self.started(transfer))
+    }
+
+    fn started(&mut self, transfer: Transfer) -> Task {
         self.announce(&transfer);
-        Some(Task::Transfer(transfer))
+        Task::Transfer(transfer)
+    }
+
+    /// Whoever reads that blob's source next may start.
+    fn leave_lane(&mut self, blob: BlobId) {
+        if let Some(spot) = self.plan.spot(blob) {
+            self.lanes.done(spot);
+        }
     }
 
     /// Takes in how a task ended.
@@ -145,6 +187,9 @@ impl Schedule {
         if self.halted && how.was_broken_off() {
             // That says nothing of the image.
             return;
+        }
+        if let Task::Hash(blob) | Task::Transfer(Transfer { blob, .. }) = task {
+            self.leave_lane(blob);
         }
         match task {
             Task::Hash(blob) => self.hashed(blob, how),
@@ -167,6 +212,7 @@ impl Schedule {
     pub(crate) fn halt(&mut self) {
         self.halted = true;
         self.short.clear();
+        self.lanes.clear();
     }
 
     /// Whether nothing new starts any more, and what runs is not wanted either.
@@ -216,7 +262,10 @@ impl Schedule {
             for blob in unhashed {
                 let waiting = self.hashing.entry(blob).or_default();
                 if waiting.is_empty() {
-                    self.short.push_back(Task::Hash(blob));
+                    match self.plan.spot(blob) {
+                        Some(spot) => self.lanes.push(spot, InTurn::Hash(blob)),
+                        None => self.short.push_back(Task::Hash(blob)),
+                    }
                 }
                 waiting.push(image);
             }
@@ -352,6 +401,13 @@ impl Schedule {
         if self.images[image].deliveries_left == 0 {
             self.active -= 1;
             self.tell_finished(image);
+        }
+    }
+
+    fn freight(&self, blob: BlobId) -> Freight {
+        Freight {
+            size: self.size(blob),
+            is_sequential: self.plan.spot(blob).is_some(),
         }
     }
 

@@ -130,8 +130,8 @@ impl Schedule {
                 continue;
             }
             for &blob in &nodes[at].blobs {
-                let size = self.size(blob);
-                self.homes.known(blob, repository, size, delivery);
+                let freight = self.freight(blob);
+                self.homes.known(blob, repository, freight, delivery);
             }
             news.push(at);
             below.extend(&nodes[at].children);
@@ -174,10 +174,10 @@ impl Schedule {
         let repository = self.deliveries[delivery].repository;
         let mut left = 0;
         for &blob in blobs {
-            let size = self.size(blob);
+            let freight = self.freight(blob);
             match self
                 .homes
-                .need(blob, repository, size, Waiter { delivery, node })
+                .need(blob, repository, freight, Waiter { delivery, node })
             {
                 Need::Satisfied => {}
                 Need::Pending => left += 1,

@@ -4,11 +4,11 @@ mod world;
 
 use super::*;
 use crate::image::manifest::Descriptor;
-use crate::image::source::{Image, LayerForm};
+use crate::image::source::{Content, Image, Layer, LayerForm, Place, Source, Stored};
 use crate::observe::event::ImageStatus;
 use crate::push::plan::Origin;
 use crate::push::report::FailureKind;
-use world::{World, compressed, docker, image, index, node, schedule, statuses};
+use world::{Tape, World, compressed, docker, image, index, node, schedule, statuses};
 
 #[test]
 fn a_new_image_asks_twice_brings_its_blobs_and_puts_its_tag() {
@@ -304,4 +304,46 @@ fn what_is_broken_off_after_a_halt_has_not_failed() {
     played.ended(task, Ended::Failed(ErrorReport::interrupted()));
     assert_eq!(statuses(&played), [ImageStatus::Skipped]);
     assert_eq!(played.next(), None);
+}
+
+#[test]
+fn a_source_that_is_read_in_order_gives_one_layer_at_a_time_from_the_front() {
+    let tape: Arc<dyn Source> = Arc::new(Tape);
+    let layer = |offset: u64, size: u64, form: LayerForm| Layer {
+        stored: Stored::new(Arc::clone(&tape), Place::Extent { offset }, size),
+        diff_id: Digest::of(&offset.to_le_bytes()),
+        form,
+    };
+    let mut one = docker(&[]);
+    let Content::Made(parts) = &mut one.content else {
+        panic!("a docker image has parts")
+    };
+    parts.layers = vec![
+        layer(500, 10, LayerForm::Plain),
+        layer(100, 90, LayerForm::Plain),
+        layer(900, 50, LayerForm::Gzip),
+    ];
+    let mut played = schedule(&[(one, &["a:1"])]);
+    let mut world = World::default();
+    let mut order = Vec::new();
+    let mut running: Vec<Task> = Vec::new();
+    loop {
+        running.extend(std::iter::from_fn(|| played.next()));
+        let spot = |task: &Task| match task {
+            Task::Hash(blob) | Task::Transfer(Transfer { blob, .. }) => played.plan.spot(*blob),
+            _ => None,
+        };
+        let reading: Vec<u64> = running.iter().filter_map(spot).map(|s| s.offset).collect();
+        assert!(reading.len() <= 1, "two read at once: {reading:?}");
+        let Some(task) = running.pop() else { break };
+        order.extend(spot(&task).map(|s| s.offset));
+        let how = world.answer(&played, task);
+        played.ended(task, how);
+    }
+    assert_eq!(
+        order,
+        [900, 100, 500, 900],
+        "the digest that is missing first"
+    );
+    assert_eq!(statuses(&played), [ImageStatus::Pushed]);
 }
