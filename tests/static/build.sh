@@ -28,14 +28,16 @@ export "CC_$(printf '%s' "$target" | tr - _)=$cc"
 if [ -e "$(rustc --print target-libdir --target "$target" 2>/dev/null)" ]; then
     set -- cargo
 elif [ -d "$debian" ] && [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ]; then
-    mkdir -p "$out/lib"
-    $cc -Os -c tests/static/dl_find_object.c -o "$out/lib/dl_find_object.o"
-    cat "$(gcc -print-file-name=libgcc_eh.a)" >"$out/lib/libunwind.a"
-    ar r "$out/lib/libunwind.a" "$out/lib/dl_find_object.o"
+    # Another folder when the C changes: cargo does not look into it, but links again.
+    lib=$out/lib-$(cksum <tests/static/dl_find_object.c | cut -d ' ' -f 1)
+    mkdir -p "$lib"
+    $cc -Wall -Wextra -Werror -Os -c tests/static/dl_find_object.c -o "$lib/dl_find_object.o"
+    cat "$(gcc -print-file-name=libgcc_eh.a)" >"$lib/libunwind.a"
+    ar r "$lib/libunwind.a" "$lib/dl_find_object.o"
     # musl-gcc would ask for a dynamic linker in a position-independent executable.
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 "CARGO_TARGET_${variable}_LINKER=$cc"
-    export "CARGO_TARGET_${variable}_RUSTFLAGS=-C link-self-contained=no -C relocation-model=static -L native=$(cd "$out/lib" && pwd)"
-    set -- /usr/bin/cargo -Z build-std=std,panic_abort
+    export "CARGO_TARGET_${variable}_RUSTFLAGS=-C link-self-contained=no -C relocation-model=static -L native=$(cd "$lib" && pwd)"
+    set -- /usr/bin/cargo -Z build-std=std
 else
     die "no Rust for musl: \`rustup target add $target\`, or on Debian \`apt-get install rustc-web cargo-web rust-web-src\`"
 fi
