@@ -42,7 +42,7 @@ pub struct Settings {
 /// One registry, shared by all workers.
 pub struct Client {
     pub(super) endpoint: Endpoint,
-    http: Arc<Http>,
+    pub(super) http: Arc<Http>,
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Arc<dyn Emit>,

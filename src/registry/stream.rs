@@ -291,7 +291,10 @@ impl Streaming<'_> {
         let call = Call::new(Method::Patch, session.location().clone())
             .header("content-type", OCTETS)
             .header("content-range", format!("{from}-{}", from + sent - 1))
-            .body(Content::Piece { bytes, from, meter }, CHUNK_PATIENCE);
+            .body(
+                Content::Piece { bytes, from, meter },
+                self.client.patience(sent, CHUNK_PATIENCE),
+            );
         self.most = self.most.max(from + sent);
         let answer = match self.client.exchange(self.operation, call) {
             Ok(answer) => answer,
@@ -337,7 +340,7 @@ impl Streaming<'_> {
         };
         let mut call = Call::new(Method::Put, target)
             .header("content-type", OCTETS)
-            .body(content, CLOSE_PATIENCE);
+            .body(content, self.client.patience(from + sent, CLOSE_PATIENCE));
         if sent > 0 {
             call = call.header("content-range", format!("{from}-{}", from + sent - 1));
         }

@@ -1,5 +1,7 @@
 //! Bringing a blob of known digest: the way it takes, step by step, and back to where trouble was met.
 
+use std::time::Duration;
+
 use crate::image::reference::Repository;
 use crate::net::Method;
 use crate::registry::answer::Refusal;
@@ -15,14 +17,23 @@ use crate::registry::upload::{Next, Reply, Session, read_reply};
 const PATIENT: &[u64] = &[0, 1, 2, 4, 8];
 /// Where 202 to a mount says nothing, bodies above this are asked for by HEAD first, in bytes.
 const WORTH_A_QUESTION: u64 = 64 << 10;
-pub(super) const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
-pub(super) const CHUNK_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5 * 60);
+/// Object stores copy a blob to its place before they answer, whatever its size: so long at most.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+pub(super) const CHUNK_PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// The slowest copy that is believed in.
+const PATIENCE_PER_MIB: Duration = Duration::from_secs(5);
 pub(super) const OCTETS: &str = "application/octet-stream";
 
 impl Client {
     /// Brings a blob of known digest into a repository: mount or check, upload, resume, chunks.
     pub fn push_blob(&self, task: &BlobTask<'_>) -> Result<Delivery, Error> {
         self.deliver(&mut self.budget(), task)
+    }
+
+    /// How long the answer to the last of `bytes` may take. A registry that hangs is found out sooner
+    /// over a small blob than over a large one.
+    pub(super) fn patience(&self, bytes: u64, most: Duration) -> Duration {
+        patience(self.http.stall_timeout(), bytes, most)
     }
 
     pub(super) fn deliver(
@@ -50,6 +61,12 @@ impl Client {
         };
         self.retry(budget, || transfer.advance())
     }
+}
+
+fn patience(stall: Duration, bytes: u64, most: Duration) -> Duration {
+    let mebibytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+    let copying = PATIENCE_PER_MIB.saturating_mul(mebibytes);
+    stall.saturating_add(copying).min(most.max(stall))
 }
 
 /// One blob on its way. What it knows outlives the trouble it meets.
@@ -179,7 +196,10 @@ impl Transfer<'_> {
                 let call = Call::new(Method::Patch, target)
                     .header("content-type", OCTETS)
                     .header("content-range", format!("{from}-{}", to - 1))
-                    .body(self.part(from, to), CHUNK_PATIENCE);
+                    .body(
+                        self.part(from, to),
+                        self.client.patience(to - from, CHUNK_PATIENCE),
+                    );
                 let outcome = self.client.exchange(self.subject.operation, call);
                 self.chunk_sent(session, to, outcome)?;
                 Ok(false)
@@ -189,7 +209,10 @@ impl Transfer<'_> {
                 let target = session.location().with_digest(self.task.digest);
                 let mut call = Call::new(Method::Put, target)
                     .header("content-type", OCTETS)
-                    .body(self.part(from, to), CLOSE_PATIENCE);
+                    .body(
+                        self.part(from, to),
+                        self.client.patience(to, CLOSE_PATIENCE),
+                    );
                 if from > 0 && from < to {
                     call = call.header("content-range", format!("{from}-{}", to - 1));
                 }
@@ -405,5 +428,25 @@ pub(super) fn looks_after_cut(halt: &Halt) -> &'static [u64] {
             _ => &[],
         },
         Halt::Fail(_) => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_blobs_are_waited_for_longer() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        for (stall, bytes, expected) in [
+            (minutes(1), 0, minutes(1)),
+            (minutes(1), 500_000, minutes(1)),
+            (minutes(1), 12 << 20, minutes(2)),
+            (minutes(1), 1 << 30, minutes(15)),
+            (minutes(1), u64::MAX, minutes(15)),
+            (minutes(20), 1 << 30, minutes(20)),
+        ] {
+            assert_eq!(patience(stall, bytes, CLOSE_PATIENCE), expected, "{bytes}");
+        }
     }
 }

@@ -186,6 +186,25 @@ fn the_word_to_stop_ends_waits_and_requests() {
 }
 
 #[test]
+fn a_registry_that_hangs_over_a_small_blob_is_not_waited_for_as_over_a_large_one() {
+    let gate = Gate::new();
+    let server = Scripted::start([
+        on("POST", "/v2/").then(telling_session()),
+        on("PUT", "/v2/").then(held(&gate, answer(201))),
+        on("*", "/").then(answer(404)),
+    ]);
+    let hasty = net::Settings {
+        stall_timeout: Duration::from_millis(300),
+        ..net::Settings::default()
+    };
+    let wire = Wire::over(server.address(), plain(0), &hasty);
+    let error = wire.push("app", &noise(100, 1)).unwrap_err();
+    gate.open();
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+    assert!(error.reason.contains("no answer within"), "{error}");
+}
+
+#[test]
 fn a_shutdown_ends_what_is_in_flight() {
     let gate = Gate::new();
     let server = Scripted::start([on("*", "/").then(held(&gate, answer(200)))]);
