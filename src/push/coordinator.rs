@@ -20,6 +20,10 @@ const LOOK_FOR_STOP: Duration = Duration::from_millis(50);
 /// within a second.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// How long blobs may go on that no image waits for any more, all having failed: what is nearly there
+/// gets there, and what hangs is not waited for.
+const LINGER: Duration = Duration::from_secs(10);
+
 /// What workers and the wire have to say.
 pub(crate) enum Message {
     Event(Event),
@@ -58,6 +62,7 @@ impl Coordinator<'_> {
     pub(crate) fn run(mut self, stop: &Stop, abort: &dyn Fn()) -> Schedule {
         let mut running = 0;
         let mut give_up: Option<Instant> = None;
+        let mut over: Option<Instant> = None;
         let mut connected_ahead = false;
         loop {
             running += self.start_tasks();
@@ -84,6 +89,7 @@ impl Coordinator<'_> {
                 self.schedule.halt();
                 self.observe(&Event::Interrupted);
             }
+            self.end_lingering(&mut over);
             if give_up.is_none() && self.schedule.is_halted() {
                 give_up = Some(Instant::now() + LAST_WORDS);
                 abort();
@@ -98,6 +104,16 @@ impl Coordinator<'_> {
             self.workers.abandon();
         }
         self.schedule
+    }
+
+    /// Halts the schedule when no image has been waiting for so long.
+    fn end_lingering(&mut self, over: &mut Option<Instant>) {
+        if self.schedule.is_over() {
+            let since = *over.get_or_insert_with(Instant::now);
+            if since.elapsed() >= LINGER {
+                self.schedule.halt();
+            }
+        }
     }
 
     fn start_tasks(&mut self) -> usize {

@@ -220,6 +220,11 @@ impl Schedule {
         self.halted
     }
 
+    /// Whether the fate of every image is known.
+    pub(crate) fn is_over(&self) -> bool {
+        self.active == 0 && self.next_image == self.images.len()
+    }
+
     /// What observers have not heard yet.
     pub(crate) fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

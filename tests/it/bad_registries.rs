@@ -239,6 +239,20 @@ fn silence_is_cut_off() {
 }
 
 #[test]
+fn what_no_image_waits_for_any_more_is_not_waited_for_either() {
+    let gate = Gate::new();
+    let server = Scripted::start([
+        on("POST", "/v2/").then(answer(202).header("Location", "/v2/t/app/blobs/uploads/1")),
+        on("PUT", "/v2/").nth(1).then(held(&gate, answer(201))),
+        on("PUT", "/v2/").then(error(403, "DENIED", "read only")),
+        on("*", "/").then(answer(404)),
+    ]);
+    auth("answered 403 Forbidden: DENIED: read only", "--username")
+        .meets(&server, &["--plain-http"]);
+    gate.open();
+}
+
+#[test]
 fn an_upload_is_followed_only_where_it_may_go() {
     for (location, says) in [
         ("https://elsewhere.invalid/up", "elsewhere.invalid"),
