@@ -4,7 +4,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::cli::args::{Args, Codec, Progress};
 use crate::cli::usage::UsageError;
@@ -16,12 +15,6 @@ use crate::observe::progress::Detail;
 use crate::push::operation::{Compression, Operation};
 use crate::registry::client::{self, Credentials};
 
-const JOBS: u32 = 16;
-const IMAGES: u32 = 8;
-const RETRIES: u32 = 5;
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Above it, size is bought dearly: the layers of most images are sent faster than deflate makes them.
 /// Nobody's password is longer; a file given by mistake is.
 const LONGEST_PASSWORD: u64 = 64 << 10;
 const COLUMNS: usize = 80;
@@ -51,40 +44,41 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
     let display = display(&args, around);
     let (sources, destination) = operands(args.operands, args.password_stdin)?;
     args.digest_file.as_deref().map_or(Ok(()), digest_file)?;
-    let wanted = args.jobs.unwrap_or(JOBS);
+    let standard = Operation::new(sources, destination);
+    let wanted = args.jobs.unwrap_or(standard.jobs as u32);
     let open_files = limits::open_files();
     let jobs = limits::bearable(wanted, open_files);
     let net = net::Settings {
         ca_certs: args.ca_certs,
         insecure: args.insecure,
-        stall_timeout: args.stall_timeout.unwrap_or(STALL_TIMEOUT),
-        connect_timeout: CONNECT_TIMEOUT,
+        stall_timeout: args.stall_timeout.unwrap_or(standard.net.stall_timeout),
         connections: jobs as usize,
-        user_agent: concat!("hoist/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..standard.net
     };
     if !net.ca_certs.is_empty() {
         // Wrong usage is said before any source is read.
         net::Http::new(&net).map_err(UsageError::new)?;
     }
     let operation = Operation {
-        sources,
-        destination,
         filter,
         follow_links: args.follow_links,
         extra_tags: args.tags,
         format: args.format,
         compression,
         jobs: jobs as usize,
-        images: args.images.unwrap_or(IMAGES) as usize,
+        images: args
+            .images
+            .map_or(standard.images, |images| images as usize),
         fail_fast: args.fail_fast,
         registry: client::Settings {
             credentials: credentials(args.username, args.password_stdin, &mut around.stdin)?,
-            retries: args.retries.unwrap_or(RETRIES),
+            retries: args.retries.unwrap_or(standard.registry.retries),
             chunk_size: args.chunk_size,
             plain_http: args.plain_http,
             insecure: args.insecure,
         },
         net,
+        ..standard
     };
     Ok(Push {
         operation,

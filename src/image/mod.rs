@@ -3,7 +3,7 @@
 //! Nothing here knows HTTP, registries' behaviour or the terminal. Types are parsed once and are
 //! right from then on; a manifest keeps its raw bytes, because its digest is of the bytes.
 
-pub mod archive;
+mod archive;
 pub mod compress;
 mod config;
 pub mod digest;
@@ -12,7 +12,7 @@ mod docker;
 pub mod error;
 pub mod filter;
 mod found;
-pub mod layout;
+mod layout;
 mod magic;
 pub mod manifest;
 pub mod media;

@@ -72,11 +72,6 @@ impl Stored {
         };
         read().map_err(|error: io::Error| format!("cannot be read: {error}"))
     }
-
-    /// Whether both mean the same bytes of the same file.
-    pub fn same_bytes(&self, other: &Self) -> bool {
-        self.place == other.place && self.source.path() == other.source.path()
-    }
 }
 
 impl Body for Stored {

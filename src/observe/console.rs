@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Cheap to clone; clones write to the same place.
 #[derive(Clone)]
-pub struct Console(Arc<Mutex<Screen>>);
+pub(crate) struct Console(Arc<Mutex<Screen>>);
 
 struct Screen {
     out: Box<dyn Write + Send>,
@@ -20,7 +20,7 @@ struct Screen {
 }
 
 impl Console {
-    pub fn new(out: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(out: Box<dyn Write + Send>) -> Self {
         Self(Arc::new(Mutex::new(Screen {
             out,
             live: Vec::new(),
@@ -29,7 +29,7 @@ impl Console {
     }
 
     /// One or more lines that stay, above the live ones.
-    pub fn line(&self, text: &str) {
+    pub(crate) fn line(&self, text: &str) {
         let mut screen = self.lock();
         let mut frame = screen.erase();
         frame.push_str(text);
@@ -58,7 +58,7 @@ impl Console {
     }
 
     /// Takes the live lines away, for good.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut screen = self.lock();
         screen.closed = true;
         let frame = screen.erase();

@@ -1,9 +1,9 @@
 //! Telling people: events as plain data, and the sinks that turn them into text.
 
 mod board;
-pub mod console;
+pub(crate) mod console;
 pub mod event;
-pub mod progress;
+pub(crate) mod progress;
 mod queue;
-pub mod tally;
-pub mod text;
+pub(crate) mod tally;
+pub(crate) mod text;

@@ -18,7 +18,7 @@ const ROWS: usize = 6;
 
 /// What plain lines tell of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Detail {
+pub(crate) enum Detail {
     /// Only what is not as the user may think.
     Warnings,
     /// Images, retries, and figures now and then.
@@ -28,7 +28,7 @@ pub enum Detail {
 }
 
 /// A live display of `width` columns; what has ended stays above it as lines.
-pub fn bar(console: Console, width: usize) -> io::Result<Box<dyn Observer>> {
+pub(crate) fn bar(console: Console, width: usize) -> io::Result<Box<dyn Observer>> {
     let bar = Bar {
         lines: Lines::new(console, Detail::Warnings),
         width,
@@ -37,7 +37,7 @@ pub fn bar(console: Console, width: usize) -> io::Result<Box<dyn Observer>> {
 }
 
 /// A line for each thing that happens.
-pub fn plain(console: Console, detail: Detail) -> io::Result<Box<dyn Observer>> {
+pub(crate) fn plain(console: Console, detail: Detail) -> io::Result<Box<dyn Observer>> {
     let lines = Lines::new(console, detail);
     Ok(Box::new(Queued::start(lines, REMINDER)?))
 }

@@ -6,27 +6,27 @@ use crate::observe::event::{Event, ImageStatus, Observer};
 
 /// Cheap to clone; clones see the same.
 #[derive(Clone, Debug, Default)]
-pub struct Tally(Arc<Mutex<Done>>);
+pub(crate) struct Tally(Arc<Mutex<Done>>);
 
 #[derive(Clone, Debug, Default)]
-pub struct Done {
-    pub images: usize,
-    pub finished: Vec<Finished>,
+pub(crate) struct Done {
+    pub(crate) images: usize,
+    pub(crate) finished: Vec<Finished>,
     /// Started, and neither pushed nor failed.
-    pub running: Vec<(usize, String)>,
+    pub(crate) running: Vec<(usize, String)>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Finished {
-    pub name: String,
-    pub status: ImageStatus,
+pub(crate) struct Finished {
+    pub(crate) name: String,
+    pub(crate) status: ImageStatus,
     /// `host/repository:tag@digest` of each that is in place.
-    pub targets: Vec<String>,
-    pub error: Option<String>,
+    pub(crate) targets: Vec<String>,
+    pub(crate) error: Option<String>,
 }
 
 impl Tally {
-    pub fn so_far(&self) -> Done {
+    pub(crate) fn so_far(&self) -> Done {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// `text` with everything escaped that a terminal might act on: names, paths and answers come from
 /// files and networks.
-pub fn safe(text: &str) -> Cow<'_, str> {
+pub(crate) fn safe(text: &str) -> Cow<'_, str> {
     if !text.contains(is_active) {
         return Cow::Borrowed(text);
     }
@@ -28,7 +28,7 @@ fn is_active(c: char) -> bool {
 }
 
 /// "512 B", "1.5 KiB", "34.0 MiB".
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
         return format!("{count} B");
@@ -44,12 +44,12 @@ pub fn bytes(count: u64) -> String {
 }
 
 /// "85.3 MiB/s".
-pub fn rate(bytes_per_second: f64) -> String {
+pub(crate) fn rate(bytes_per_second: f64) -> String {
     format!("{}/s", bytes(bytes_per_second as u64))
 }
 
 /// "0.4 s", "12.3 s", "2 m 05 s", "1 h 02 m".
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..60 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
@@ -59,7 +59,7 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// "1 image", "3 images".
-pub fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
         _ => format!("{number} {noun}s"),

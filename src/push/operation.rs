@@ -68,6 +68,33 @@ impl Default for Compression {
 }
 
 impl Operation {
+    /// Of everything in `sources`, with the defaults of the command line and no credentials.
+    pub fn new<P: Into<PathBuf>>(
+        sources: impl IntoIterator<Item = P>,
+        destination: Destination,
+    ) -> Self {
+        Self {
+            sources: sources.into_iter().map(Into::into).collect(),
+            destination,
+            filter: Filter::default(),
+            follow_links: false,
+            extra_tags: Vec::new(),
+            format: None,
+            compression: None,
+            jobs: 16,
+            images: 8,
+            fail_fast: false,
+            registry: client::Settings {
+                credentials: None,
+                retries: 5,
+                chunk_size: None,
+                plain_http: false,
+                insecure: false,
+            },
+            net: net::Settings::default(),
+        }
+    }
+
     /// Runs the push to its end, or until `stop`. Never panics, always reports.
     pub fn run(&self, observers: &mut [Box<dyn Observer>], stop: &Stop) -> Report {
         let begun = Instant::now();
