@@ -4,7 +4,6 @@
 //! nothing to restore when the process is killed. Whoever writes to standard error goes through
 //! here; errors of writing are not worth failing a push and are ignored.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -48,7 +47,7 @@ impl Console {
         }
         let mut frame = String::new();
         if !screen.live.is_empty() {
-            _ = write!(frame, "\x1b[{}A", screen.live.len());
+            frame.push_str(&screen.up());
         }
         screen.live = lines;
         screen.draw_onto(&mut frame);
@@ -75,8 +74,14 @@ impl Screen {
     fn erase(&self) -> String {
         match self.live.len() {
             0 => String::new(),
-            lines => format!("\x1b[{lines}A\x1b[J"),
+            _ => self.up() + "\x1b[J",
         }
+    }
+
+    /// To the start of the first live line, from wherever in the line below: the terminal echoes keys
+    /// there, `^C` above all.
+    fn up(&self) -> String {
+        format!("\r\x1b[{}A", self.live.len())
     }
 
     /// Without automatic line wrap, so that a terminal narrower than we believe cuts the lines: a
@@ -173,7 +178,9 @@ mod tests {
                 continue;
             }
             rest = &rest[c.len_utf8()..];
-            if c == '\n' {
+            if c == '\r' {
+                column = 0;
+            } else if c == '\n' {
                 (row, column) = (row + 1, 0);
                 rows.resize(rows.len().max(row + 1), String::new());
             } else {
@@ -195,6 +202,8 @@ mod tests {
         console.line("pushed a");
         live(&["50 %"]);
         expect(&memory, &["pushed a", "50 %", ""]);
+        // What the terminal shows of Ctrl-C.
+        memory.clone().write_all(b"^C").unwrap();
         live(&["60 %", "layer two", "layer three"]);
         console.close();
         live(&["too late"]);
