@@ -114,7 +114,9 @@ impl Board {
                     self.sent_before += before.meter.sent();
                 }
             }
-            Event::BlobFinished { blob, status, .. } => self.blob_finished(*blob, *status),
+            Event::BlobFinished {
+                blob, size, status, ..
+            } => self.blob_finished(*blob, *size, *status),
             Event::ImageFinished { image, status, .. } => {
                 self.names.remove(image);
                 *self.count(*status) += 1;
@@ -208,13 +210,12 @@ impl Board {
         Some(format!("{host} asked to wait, {seconds} s yet"))
     }
 
-    fn blob_finished(&mut self, blob: usize, status: BlobStatus) {
-        let Some(running) = self.running.remove(&blob) else {
-            return;
-        };
-        self.sent_before += running.meter.sent();
+    fn blob_finished(&mut self, blob: usize, size: u64, status: BlobStatus) {
+        if let Some(running) = self.running.remove(&blob) {
+            self.sent_before += running.meter.sent();
+        }
         if status != BlobStatus::Failed && self.through.insert(blob) {
-            self.through_bytes += running.size;
+            self.through_bytes += size;
         }
     }
 
@@ -246,6 +247,7 @@ mod tests {
         Event::BlobFinished {
             blob,
             image: 0,
+            size: 100,
             status,
         }
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// One fact. Images and blobs are numbered from 0 in the order of the plan.
+/// One fact. Images are numbered from 0 in the order of the plan; blobs as they come up, each once for
+/// each repository.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Something that is not as the user may think: one sentence.
@@ -16,7 +17,8 @@ pub enum Event {
         path: String,
         images: usize,
     },
-    /// What is going to happen. `bytes` counts each blob once, as stored.
+    /// What is going to happen. `blobs` and `bytes` count each blob once for each repository that it
+    /// is to be in, as stored.
     Planned {
         images: usize,
         blobs: usize,
@@ -35,9 +37,11 @@ pub enum Event {
         size: u64,
         meter: Arc<Meter>,
     },
+    /// Without a start where the image that names it was there already. `size` as in the start.
     BlobFinished {
         blob: usize,
         image: usize,
+        size: u64,
         status: BlobStatus,
     },
     /// `targets`: `host/repository:tag@digest` of each that is in place.

@@ -210,8 +210,7 @@ fn headline(figures: &Figures) -> String {
     text
 }
 
-/// Of the bytes, or of the images where that is more: of an image that was there already nobody counts
-/// the bytes.
+/// Of the bytes, or of the images where that is more: nobody sends the rest of one that failed.
 fn percent(figures: &Figures) -> u64 {
     let share = |part: u128, whole: u128| (part * 100).checked_div(whole).unwrap_or(0) as u64;
     let by_bytes = share(figures.done.into(), figures.bytes.into());

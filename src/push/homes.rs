@@ -4,6 +4,7 @@
 //! permit, and mount it then; when it fails, the next one sends it; once the registry has refused a
 //! mount nobody waits any more. Pure: told what happened, says what may start.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub(crate) struct Homes {
     ready_in_turn: Vec<(BlobId, RepositoryId)>,
     /// Ready ones are numbered, so that equal sizes go in the order they came.
     sequence: u64,
+    numbered: usize,
     mounts_refused: bool,
 }
 
@@ -36,6 +38,8 @@ pub(crate) struct Home {
     pub(crate) state: State,
     /// The delivery that asked first; in the report the transfer is its.
     pub(crate) owner: usize,
+    /// Tells blobs in repositories apart for observers.
+    pub(crate) number: usize,
     pub(crate) meter: Arc<Meter>,
     freight: Freight,
     waiters: Vec<Waiter>,
@@ -112,9 +116,11 @@ impl Homes {
                 }
             };
         }
+        let number = self.new_number();
         let home = Home {
             state: State::Waiting,
             owner: waiter.delivery,
+            number,
             meter: Arc::default(),
             freight,
             waiters: vec![waiter],
@@ -133,34 +139,40 @@ impl Homes {
         Need::Pending
     }
 
-    /// The registry has a manifest that names `blob` in `repository`, so it has the blob.
+    /// The registry has a manifest that names `blob` in `repository`, so it has the blob. Its number,
+    /// if that is news.
     pub(crate) fn known(
         &mut self,
         blob: BlobId,
         repository: RepositoryId,
         freight: Freight,
         owner: usize,
-    ) {
-        let delivery = Delivery {
-            arrival: Arrival::Present,
-            from: None,
-            resumed_at: None,
-            mount_refused: false,
+    ) -> Option<usize> {
+        let spread = self.blobs.entry(blob).or_default();
+        spread.present.get_or_insert(repository);
+        let number = self.new_number();
+        let Entry::Vacant(place) = self.homes.entry((blob, repository)) else {
+            return None;
         };
-        self.homes
-            .entry((blob, repository))
-            .or_insert_with(|| Home {
-                state: State::Arrived(delivery),
-                owner,
-                meter: Arc::default(),
-                freight,
-                waiters: Vec::new(),
-            });
-        self.blobs
-            .entry(blob)
-            .or_default()
-            .present
-            .get_or_insert(repository);
+        place.insert(Home {
+            state: State::Arrived(Delivery {
+                arrival: Arrival::Present,
+                from: None,
+                resumed_at: None,
+                mount_refused: false,
+            }),
+            owner,
+            number,
+            meter: Arc::default(),
+            freight,
+            waiters: Vec::new(),
+        });
+        Some(number)
+    }
+
+    fn new_number(&mut self) -> usize {
+        self.numbered += 1;
+        self.numbered - 1
     }
 
     /// The biggest transfer that may start and that somebody still waits for, by `is_wanted`; not one

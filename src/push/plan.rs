@@ -99,6 +99,20 @@ enum BlobKey {
     },
 }
 
+impl PlannedContent {
+    /// Every blob of it; one that is named several times comes several times.
+    pub(crate) fn blobs(&self) -> Box<dyn Iterator<Item = BlobId> + '_> {
+        match self {
+            Self::Manifests(nodes) => {
+                Box::new(nodes.iter().flat_map(|node| node.blobs.iter().copied()))
+            }
+            Self::Parts { config, layers } => {
+                Box::new(std::iter::once(*config).chain(layers.iter().copied()))
+            }
+        }
+    }
+}
+
 impl Plan {
     pub(crate) fn new(format: Format, host: Host) -> Self {
         Self {
@@ -138,11 +152,20 @@ impl Plan {
 
     /// How much there is to do. Sizes of layers still to be compressed count as they are stored.
     pub(crate) fn announcement(&self) -> Event {
-        let bytes = self.blobs.iter().map(|blob| blob.stored_size).sum();
+        let mut seen: HashSet<(BlobId, RepositoryId)> = HashSet::new();
+        for image in &self.images {
+            let blobs: Vec<BlobId> = image.content.blobs().collect();
+            for delivery in &image.deliveries {
+                seen.extend(blobs.iter().map(|&blob| (blob, delivery.repository)));
+            }
+        }
         Event::Planned {
             images: self.images.len(),
-            blobs: self.blobs.len(),
-            bytes,
+            blobs: seen.len(),
+            bytes: seen
+                .iter()
+                .map(|&(blob, _)| self.blobs[blob].stored_size)
+                .sum(),
         }
     }
 

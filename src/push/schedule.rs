@@ -324,19 +324,12 @@ impl Schedule {
         let Transfer {
             blob, repository, ..
         } = transfer;
-        let owner = self
-            .homes
-            .get(blob, repository)
-            .map_or(0, |home| home.owner);
-        let image = self.deliveries[owner].image;
+        let home = self.homes.get(blob, repository);
+        let named = home.map_or((0, 0), |home| (home.number, home.owner));
         match how {
             Ended::Delivered(delivery, digest, size) => {
                 let status = delivery.arrival.into();
-                self.events.push(Event::BlobFinished {
-                    blob,
-                    image,
-                    status,
-                });
+                self.tell_blob(blob, named, status);
                 if self.plan.blobs[blob].resolved.is_none() {
                     self.plan.resolve(blob, digest, size);
                 }
@@ -345,11 +338,7 @@ impl Schedule {
                 }
             }
             other => {
-                self.events.push(Event::BlobFinished {
-                    blob,
-                    image,
-                    status: BlobStatus::Failed,
-                });
+                self.tell_blob(blob, named, BlobStatus::Failed);
                 let error = other.error();
                 for waiter in self.homes.failed(blob, repository, error.clone()) {
                     self.fail(waiter.delivery, error.clone());

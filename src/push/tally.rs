@@ -7,7 +7,7 @@ use crate::image::reference::Host;
 use crate::push::delivery::{DeliveryState, TagState};
 use crate::push::gather::{Fate, Gathered};
 use crate::push::homes::State;
-use crate::push::plan::{BlobId, PlannedContent};
+use crate::push::plan::BlobId;
 use crate::push::report::{
     BlobReport, BlobStatus, Bytes, ErrorReport, FailureKind, ImageReport, ImageStatus, Outcome,
     Report, TargetReport,
@@ -226,15 +226,7 @@ fn blobs_of(
     id: usize,
     delivery: &DeliveryState,
 ) -> Vec<BlobReport> {
-    let mut ids: Vec<BlobId> = match &schedule.plan.images[number].content {
-        PlannedContent::Manifests(nodes) => nodes
-            .iter()
-            .flat_map(|node| node.blobs.iter().copied())
-            .collect(),
-        PlannedContent::Parts { config, layers } => std::iter::once(*config)
-            .chain(layers.iter().copied())
-            .collect(),
-    };
+    let mut ids: Vec<BlobId> = schedule.plan.images[number].content.blobs().collect();
     let mut seen = std::collections::HashSet::new();
     ids.retain(|blob| seen.insert(*blob));
     let repository = &schedule.plan.repositories[delivery.repository];

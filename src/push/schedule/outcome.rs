@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::image::digest::Digest;
 use crate::image::source::Body as _;
-use crate::observe::event::{Event, ImageStatus};
+use crate::observe::event::{BlobStatus, Event, ImageStatus};
 use crate::push::delivery::{DeliveryState, TagState};
 use crate::push::homes::Transfer;
-use crate::push::plan::{Origin, PlannedContent};
+use crate::push::plan::{BlobId, Origin, PlannedContent};
 use crate::push::report::ErrorReport;
 use crate::push::schedule::{ImageState, Schedule};
 
@@ -74,11 +74,22 @@ impl Schedule {
             (None, Origin::Bytes(bytes)) => format!("{} bytes", bytes.len()),
         };
         self.events.push(Event::BlobStarted {
-            blob: transfer.blob,
+            blob: home.number,
             image: self.deliveries[home.owner].image,
             label,
-            size: self.size(transfer.blob),
+            size: blob.stored_size,
             meter: Arc::clone(&home.meter),
+        });
+    }
+
+    /// `named`: the number that observers know it by, and the delivery that asked for it first.
+    pub(super) fn tell_blob(&mut self, blob: BlobId, named: (usize, usize), status: BlobStatus) {
+        let (number, owner) = named;
+        self.events.push(Event::BlobFinished {
+            blob: number,
+            image: self.deliveries[owner].image,
+            size: self.plan.blobs[blob].stored_size,
+            status,
         });
     }
 }

@@ -1,6 +1,7 @@
 //! The steps of one image in one repository: parts, tags, manifests, and tags again.
 
 use crate::image::digest::Digest;
+use crate::observe::event::BlobStatus;
 use crate::push::delivery::{NodeState, Stage, TagState};
 use crate::push::homes::{Need, Waiter};
 use crate::push::plan::{BlobId, PlannedContent, PlannedNode};
@@ -131,7 +132,10 @@ impl Schedule {
             }
             for &blob in &nodes[at].blobs {
                 let freight = self.freight(blob);
-                self.homes.known(blob, repository, freight, delivery);
+                let number = self.homes.known(blob, repository, freight, delivery);
+                if let Some(number) = number {
+                    self.tell_blob(blob, (number, delivery), BlobStatus::Present);
+                }
             }
             news.push(at);
             below.extend(&nodes[at].children);
