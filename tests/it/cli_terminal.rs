@@ -141,7 +141,7 @@ fn it_shows_what_is_sent_and_leaves_lines_and_a_summary() {
     };
     let live = terminal.wait_for("[#");
     assert!(live.contains("0 of 10 images"), "{live}");
-    assert!(live.contains("app-0:1 sha256:"), "{live}");
+    assert!(live.contains(":1 sha256:"), "{live}");
     gate.open();
     let screen = terminal.wait_for("exit=0");
     assert_eq!(screen.matches("pushed 127.0.0.1:").count(), 10, "{screen}");
