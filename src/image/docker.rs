@@ -43,11 +43,20 @@ pub(crate) fn is_list(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'[')
 }
 
+/// Nobody saves so many at once, and each has its config read.
+const MAX_IMAGES: usize = 10_000;
+
 /// The images that `manifest.json` lists, each readable or not. An error ends a sentence that begins
 /// with what it is about.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Result<Item, String>>, String> {
     let items: Vec<&RawValue> = serde_json::from_slice(bytes)
         .map_err(|error| format!("manifest.json cannot be read: {}", json_error(&error)))?;
+    if items.len() > MAX_IMAGES {
+        let count = items.len();
+        return Err(format!(
+            "manifest.json lists {count} images, more than {MAX_IMAGES}"
+        ));
+    }
     let item = |(position, json): (usize, &&RawValue)| {
         serde_json::from_str(json.get()).map_err(|error| {
             let (number, error) = (position + 1, json_error(&error));

@@ -61,6 +61,9 @@ struct Index<'a> {
     manifests: Option<Vec<&'a RawValue>>,
 }
 
+/// Told one by one; the others are counted. 16 MiB have room for millions.
+const MAX_UNREADABLE: usize = 10;
+
 /// An entry of `index.json`, those of one digest taken together.
 struct Entry {
     descriptor: Descriptor,
@@ -102,16 +105,19 @@ impl Listing {
     fn take_entries(&mut self, raw: &[&RawValue]) -> Vec<Entry> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut known: HashMap<Digest, usize> = HashMap::new();
+        let mut unreadable = 0;
         for (position, json) in raw.iter().enumerate() {
             let descriptor = match serde_json::from_str::<Descriptor>(json.get()) {
                 Ok(descriptor) => descriptor,
                 Err(error) => {
-                    let number = position + 1;
-                    let error = json_error(&error);
-                    self.roots.push(Root::broken(
-                        Vec::new(),
-                        format!("entry {number} of index.json cannot be read: {error}"),
-                    ));
+                    unreadable += 1;
+                    if unreadable <= MAX_UNREADABLE {
+                        let number = position + 1;
+                        let error = json_error(&error);
+                        self.add_broken(format!(
+                            "entry {number} of index.json cannot be read: {error}"
+                        ));
+                    }
                     continue;
                 }
             };
@@ -124,7 +130,15 @@ impl Listing {
             });
             self.warnings.extend(entries[at].add_name(&descriptor));
         }
+        if unreadable > MAX_UNREADABLE {
+            let more = unreadable - MAX_UNREADABLE;
+            self.add_broken(format!("{more} more entries of index.json cannot be read"));
+        }
         entries
+    }
+
+    fn add_broken(&mut self, problem: String) {
+        self.roots.push(Root::broken(Vec::new(), problem));
     }
 }
 

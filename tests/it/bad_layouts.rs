@@ -187,6 +187,18 @@ fn index_json_that_is_wrong_is_told() {
 }
 
 #[test]
+fn a_million_bad_entries_are_not_a_million_errors() {
+    let dir = tempdir().unwrap();
+    layout(dir.path(), &[]);
+    let many = format!("{{\"manifests\":[{}{{}}]}}", "{},".repeat(1_000_000));
+    fs::write(dir.path().join("index.json"), many).unwrap();
+    let told = looked(dir.path()).broken;
+    let told: Vec<&str> = told.iter().map(|b| b.problems[0].message()).collect();
+    assert_eq!(told.len(), 11, "the others are counted");
+    assert_eq!(told[10], "999991 more entries of index.json cannot be read");
+}
+
+#[test]
 fn indexes_without_end_are_given_up() {
     let nested = bad_layout(|layout| {
         let mut descriptor = layout.image(&usual());

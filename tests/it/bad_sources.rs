@@ -83,6 +83,7 @@ fn bad_json_in_a_docker_archive_is_told() {
     let huge = format!("[{}]", " ".repeat(17 << 20));
     let long = format!(r#"[{{"Config":{{"{}":1}}}}]"#, "x".repeat(100_000));
     let wide = format!("[\"{}\"]", "x".repeat(100_000));
+    let many = format!("[{}{{}}]", "{},".repeat(1_000_000));
     let rows = [
         ("[", "manifest.json cannot be read: EOF"),
         (
@@ -111,6 +112,7 @@ fn bad_json_in_a_docker_archive_is_told() {
         (&huge, "manifest.json has 17825794 bytes, more than 16 MiB"),
         (&long, "image 1 of manifest.json cannot be read"),
         (&wide, "image 1 of manifest.json cannot be read"),
+        (&many, "manifest.json lists 1000001 images, more than 10000"),
     ];
     for (json, words) in rows {
         let dir = tempdir().unwrap();
