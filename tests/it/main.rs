@@ -14,6 +14,7 @@ mod cli_serve;
 mod cli_terminal;
 mod compress;
 mod fixtures;
+mod memory;
 mod net;
 mod push;
 mod serve;

@@ -120,6 +120,15 @@ impl Running {
         self.stderr.wait_for(text, &self.args)
     }
 
+    /// The most memory it has had at once so far, in bytes: `VmHWM` of proc(5).
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the command runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        kibibytes.expect("VmHWM in kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Output {
         let deadline = self.started + HANGS;

@@ -1,0 +1,48 @@
+//! How much memory a push takes, whatever the size of its layers.
+#![cfg(target_os = "linux")]
+
+use crate::support::archives::{Form, ImageSpec, LayerSpec, docker_archive};
+use crate::support::command::hoist;
+use crate::support::registry::{Kind, Registry};
+use crate::support::scripted::{Gate, Scripted, held, on, pass};
+
+const MIB: u64 = 1 << 20;
+
+/// The peak of a push of twenty layers over sixteen jobs, read when all of them have arrived.
+fn peak(compression: &str) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("image.tar");
+    let layers = (0..20).map(|seed| LayerSpec {
+        seed,
+        size: 6 << 20,
+        form: Some(Form::Plain),
+    });
+    let image = layers.fold(ImageSpec::new("app:1"), ImageSpec::with);
+    docker_archive(&archive, &[image]);
+    let registry = Registry::start(Kind::Serve);
+    let gate = Gate::new();
+    let manifest = on("PUT", "/v2/").containing("/manifests/");
+    let held = manifest.then(held(&gate, pass()));
+    let server = Scripted::before(registry.address(), [held]);
+    let running = hoist(["push", "-j", "16", "--compression", compression])
+        .arg(archive)
+        .arg(format!("{}/", server.address()))
+        .spawn();
+    gate.wait_for(1);
+    let peak = running.peak_memory();
+    gate.open();
+    running.wait().expect_code(0);
+    peak
+}
+
+#[test]
+fn sixteen_jobs_stay_below_sixteen_mebibytes_without_compression() {
+    let peak = peak("none");
+    assert!(peak < 16 * MIB, "{} KiB", peak >> 10);
+}
+
+#[test]
+fn and_below_forty_eight_with_it() {
+    let peak = peak("gzip");
+    assert!(peak < 48 * MIB, "{} KiB", peak >> 10);
+}
