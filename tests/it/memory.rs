@@ -41,8 +41,11 @@ fn sixteen_jobs_stay_below_sixteen_mebibytes_without_compression() {
     assert!(peak < 16 * MIB, "{} KiB", peak >> 10);
 }
 
+/// On two processors; each further one compresses a block of its own meanwhile.
 #[test]
 fn and_below_forty_eight_with_it() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let most = 48 * MIB + processors.saturating_sub(2) * 6 * MIB;
     let peak = peak("gzip");
-    assert!(peak < 48 * MIB, "{} KiB", peak >> 10);
+    assert!(peak < most, "{} KiB on {processors} processors", peak >> 10);
 }
