@@ -14,7 +14,7 @@ use crate::image::manifest::Body;
 use crate::image::source::{Content, Image};
 use crate::observe::console::Console;
 use crate::observe::text::{bytes, safe};
-use crate::push::report::{ErrorReport, FailureKind, Outcome, Side};
+use crate::push::report::{ErrorReport, Outcome};
 
 /// The document of `--output json`. Fields are only added.
 #[derive(Serialize)]
@@ -138,12 +138,7 @@ impl Listing {
     }
 
     fn fail(&mut self, message: String) {
-        self.errors.push(ErrorReport {
-            kind: FailureKind::Source,
-            side: Side::Source,
-            message,
-            hint: None,
-        });
+        self.errors.push(ErrorReport::source(message));
     }
 
     /// The same codes as a push that sends everything it can.

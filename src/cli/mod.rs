@@ -27,7 +27,7 @@ use crate::cli::args::{Args, Command, Output};
 pub use crate::cli::signals::Signal;
 use crate::cli::usage::UsageError;
 use crate::observe::console::Console;
-use crate::push::report::{Bytes, ErrorReport, FailureKind, Outcome, Report, Side};
+use crate::push::report::{Bytes, ErrorReport, Outcome, Report};
 
 /// A process as data: what `main` collects, and what tests make up.
 pub struct Process {
@@ -183,16 +183,6 @@ fn empty_report(outcome: Outcome, error: ErrorReport) -> Report {
         duration_ms: 0,
         errors: vec![error],
         warnings: Vec::new(),
-    }
-}
-
-/// A failure of this machine, not of a source or a registry.
-fn local_error(message: impl Into<String>) -> ErrorReport {
-    ErrorReport {
-        kind: FailureKind::Source,
-        side: Side::Local,
-        message: message.into(),
-        hint: None,
     }
 }
 

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cli::args::{Args, Output};
 use crate::cli::settle::{self, Display};
 use crate::cli::signals::Signal;
-use crate::cli::{
-    Exit, Signals, Streams, Surroundings, empty_report, local_error, logging, results, summary,
-};
+use crate::cli::{Exit, Signals, Streams, Surroundings, empty_report, logging, results, summary};
 use crate::image::digest::Digest;
 use crate::observe::console::Console;
 use crate::observe::event::{ImageStatus, Observer};
@@ -42,7 +40,7 @@ pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) ->
         Ending::Reported(report) => report,
         Ending::Panicked => empty_report(
             Outcome::Failed,
-            local_error("the push ended in a panic: this is a bug in hoist"),
+            ErrorReport::local("the push ended in a panic: this is a bug in hoist"),
         ),
         Ending::LeftBehind => so_far(&tally, begun.elapsed()),
     };
@@ -51,7 +49,7 @@ pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) ->
         report.exit_code = signal.map_or(Exit::Interrupted, exit_of).code();
     }
     if report.outcome == Outcome::Nothing && report.errors.is_empty() {
-        let mut error = local_error("nothing to push: no image passes what was asked for");
+        let mut error = ErrorReport::local("nothing to push: no image passes what was asked for");
         error.hint = Some("-v, which says why each was left out".to_owned());
         report.errors.push(error);
     }
@@ -167,12 +165,6 @@ fn observers(display: Display, console: &Console, tally: &Tally) -> Vec<Box<dyn 
 
 /// A report from what the observers heard.
 fn so_far(tally: &Tally, elapsed: Duration) -> Report {
-    let interrupted = || ErrorReport {
-        kind: FailureKind::Interrupted,
-        side: Side::Local,
-        message: "interrupted".to_owned(),
-        hint: None,
-    };
     let done = tally.so_far();
     let finished = done.finished.into_iter().map(|image| {
         let placed: Vec<(&str, Digest)> = image.targets.iter().filter_map(|t| placed(t)).collect();
@@ -195,7 +187,7 @@ fn so_far(tally: &Tally, elapsed: Duration) -> Report {
         }
     });
     let running = done.running.into_iter().map(|(_, name)| ImageReport {
-        error: Some(interrupted()),
+        error: Some(ErrorReport::interrupted()),
         ..unfinished(name, ImageStatus::Failed)
     });
     let mut images: Vec<ImageReport> = finished.chain(running).collect();
@@ -204,7 +196,7 @@ fn so_far(tally: &Tally, elapsed: Duration) -> Report {
     Report {
         images,
         duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        ..empty_report(Outcome::Interrupted, interrupted())
+        ..empty_report(Outcome::Interrupted, ErrorReport::interrupted())
     }
 }
 
@@ -236,7 +228,7 @@ fn write_digests(path: &Path, report: &mut Report) {
         return;
     };
     let message = format!("writing the digest file {} failed: {error}", path.display());
-    report.errors.push(local_error(message));
+    report.errors.push(ErrorReport::local(message));
     if report.exit_code == Exit::Done.code() {
         report.exit_code = Exit::Failed.code();
     }
@@ -272,7 +264,7 @@ mod tests {
     }
 
     fn ended() -> Happening {
-        Happening::Ended(Some(empty_report(Outcome::Ok, local_error("none"))))
+        Happening::Ended(Some(empty_report(Outcome::Ok, ErrorReport::local("none"))))
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::observe::console::Console;
 use crate::observe::text::{bytes, count, duration, rate, safe};
-use crate::push::report::{ErrorReport, FailureKind, ImageReport, ImageStatus, Outcome, Report};
+use crate::push::report::{ErrorReport, ImageReport, ImageStatus, Outcome, Report};
 
 /// `error: MESSAGE`, and what to try on a line of its own.
 pub(crate) fn error(console: &Console, message: &str, hint: Option<&str>) {
@@ -23,7 +23,10 @@ pub(crate) fn errors(console: &Console, report: &Report) {
             error(console, &message, hint);
         }
     }
-    let others = report.errors.iter().filter(|error| !is_interruption(error));
+    let others = report
+        .errors
+        .iter()
+        .filter(|error| !error.is_interruption());
     for ErrorReport { message, hint, .. } in others {
         error(console, message, hint.as_deref());
     }
@@ -36,10 +39,6 @@ pub(crate) fn errors(console: &Console, report: &Report) {
     }
 }
 
-fn is_interruption(error: &ErrorReport) -> bool {
-    error.kind == FailureKind::Interrupted
-}
-
 /// The sentences about one image: its own error, and those of targets that say something else.
 fn image_errors(image: &ImageReport) -> Vec<(String, Option<&str>)> {
     let own = image.error.as_ref();
@@ -50,7 +49,7 @@ fn image_errors(image: &ImageReport) -> Vec<(String, Option<&str>)> {
     let sentences = own.map(|error| (subject(image), error)).into_iter();
     let sentences = sentences
         .chain(others)
-        .filter(|(_, error)| !is_interruption(error));
+        .filter(|(_, error)| !error.is_interruption());
     let sentences = sentences.map(|(of, error)| {
         // Where the file is the subject it need not be named again.
         let repeated = format!("{of}: ");
@@ -91,7 +90,11 @@ fn images(report: &Report) -> String {
     let (pushed, present) = (with(ImageStatus::Pushed), with(ImageStatus::Present));
     let failed = with(ImageStatus::Failed);
     let interrupted = report.images.iter().filter(|image| {
-        image.status == ImageStatus::Failed && image.error.as_ref().is_some_and(is_interruption)
+        image.status == ImageStatus::Failed
+            && image
+                .error
+                .as_ref()
+                .is_some_and(ErrorReport::is_interruption)
     });
     let interrupted = interrupted.count();
     let (failed, unfinished) = (
@@ -164,7 +167,7 @@ fn share(part: usize, whole: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::push::report::{Side, TargetReport};
+    use crate::push::report::{FailureKind, Side, TargetReport};
 
     fn trouble(message: &str) -> ErrorReport {
         ErrorReport {

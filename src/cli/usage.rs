@@ -1,7 +1,7 @@
 //! What is wrong with a command line, said so that the next try is right.
 
 use crate::image::reference::ReferenceError;
-use crate::push::report::{ErrorReport, FailureKind, Side};
+use crate::push::report::ErrorReport;
 
 /// Why a command cannot be run as it was typed: exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +42,8 @@ impl UsageError {
 
     pub(crate) fn report(&self) -> ErrorReport {
         ErrorReport {
-            kind: FailureKind::Usage,
-            side: Side::Local,
-            message: self.message.clone(),
             hint: self.hint.clone(),
+            ..ErrorReport::usage(&self.message)
         }
     }
 }
