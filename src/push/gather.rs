@@ -10,7 +10,7 @@ use crate::push::operation::Operation;
 use crate::push::report::ErrorReport;
 use crate::registry::clock::Stop;
 
-/// Everything that was found, in the order found.
+/// Everything that was found: the broken ones first, each sort in the order found.
 #[derive(Default)]
 pub(crate) struct Gathered {
     pub(crate) candidates: Vec<Candidate>,

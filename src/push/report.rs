@@ -11,7 +11,7 @@ pub struct Report {
     pub version: u32,
     pub outcome: Outcome,
     pub exit_code: u8,
-    /// In the order found.
+    /// Those that were broken in their source first, each sort in the order found.
     pub images: Vec<ImageReport>,
     pub bytes: Bytes,
     pub requests: u64,
