@@ -9,6 +9,7 @@ use lexopt::Arg;
 
 use crate::cli::options::{self, Given, Opt, Take};
 use crate::cli::usage::{UsageError, nearest};
+use crate::image::name::Rename;
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
 use crate::push::operation::Format;
@@ -54,6 +55,8 @@ pub(crate) struct Args {
     pub(crate) min_size: Option<u64>,
     pub(crate) max_size: Option<u64>,
     pub(crate) follow_links: bool,
+    pub(crate) renames: Vec<Rename>,
+    pub(crate) map: Option<PathBuf>,
     pub(crate) tags: Vec<Tag>,
 
     pub(crate) jobs: Option<u32>,
@@ -255,6 +258,7 @@ mod tests {
             "compression" => "gzip",
             "format" => "docker",
             "output" => "json",
+            "rename" => "q.io/a=b",
             "progress" => "plain",
             "listen" => "127.0.0.1:0",
             _ => "1",
@@ -296,6 +300,10 @@ mod tests {
             (
                 "push --compression zstd",
                 "\"zstd\" is not legal for --compression: write gzip or none",
+            ),
+            (
+                "push --rename nginx=web",
+                "--rename: \"nginx=web\" is not a rule: FROM begins with the host of the names it is for",
             ),
             (
                 "push --platform linux",

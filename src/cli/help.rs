@@ -138,6 +138,7 @@ Examples:
   hoist push images/ registry.example/team/            a folder, names kept
   hoist push -u robot --password-stdin images/ registry.example/ < password
   hoist push --platform linux/arm64 layout/ localhost:5000/edge/
+  hoist push --rename quay.io/org=mirror images/ registry.example/
 
 More: hoist help sources, hoist help destinations, hoist help report
 ";
@@ -211,6 +212,23 @@ Below a prefix the host of a name is left out, and library/ of Docker Hub's:
 docker.io/library/nginx:1 goes to HOST/team/nginx:1. Several images need a
 prefix. Of one word without a slash, localhost, a name with a dot, an address in
 brackets and a name with a port are hosts.
+
+Below a prefix names can become others. They are taken in full, with host and
+library/, as hoist list shows them; one without a repository as if it were typed
+as its file is called: docker.io/library/FILE.
+
+  --rename FROM=TO    replaces the components that names begin with, before the
+                      host is left out; of several rules the longest, once
+      docker.io/library/nginx=web          nginx:1 is HOST/team/web:1
+      quay.io=quay               quay.io/org/app:2 is HOST/team/quay/org/app:2
+  --map FILE          has lines of SOURCE-NAME REPOSITORY[:TAG], and comments
+                      behind #; a name without a tag is meant as latest
+      quay.io/org/app:2  apps/two          HOST/team/apps/two:2
+
+--include and --exclude look at names as they are found. What the map names goes
+where it says and nowhere else; --rename is for the other names, and --tag adds
+to all. Two different images that meet under one name both fail. A map with a
+line for a name that no source has is wrong, and nothing is sent.
 
 localhost and other names for this machine are tried with http first; all else
 is https, but for --plain-http and --insecure.

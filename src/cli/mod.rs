@@ -8,6 +8,7 @@ mod help;
 mod limits;
 mod list;
 mod logging;
+mod naming;
 mod options;
 mod push;
 mod results;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use crate::cli::args::{Args, Codec, Command, Output, Progress};
 use crate::cli::usage::UsageError;
 use crate::cli::values;
-use crate::image::reference::Tag;
+use crate::image::name::Rename;
+use crate::image::reference::{ReferenceError, Tag};
 use crate::push::operation::Format;
 
 /// One option of one or more commands.
@@ -128,6 +129,25 @@ const CHOOSE: &[Opt] = &[
         "follow symbolic links when a folder is searched",
     )
     .on(PUSH_LIST),
+    Opt::value(
+        "rename",
+        "FROM=TO",
+        |args, given| {
+            let rule = Rename::parse(given.text()?);
+            args.renames.push(rule.map_err(|why| given.refused_with_hint(&why))?);
+            Ok(())
+        },
+        "replace the beginning of names, host included, before the host is removed: quay.io/org=mirror; the longest rule counts; repeatable",
+    ),
+    Opt::value(
+        "map",
+        "FILE",
+        |args, given| {
+            args.map = Some(given.path()?);
+            Ok(())
+        },
+        "lines of SOURCE-NAME REPOSITORY[:TAG]: where each of these names goes below a DESTINATION that ends in /",
+    ),
     Opt::value(
         "tag",
         "TAG",
@@ -404,67 +424,19 @@ impl<'a> Given<'a> {
         UsageError::new(format!("--{}: {why}", self.option))
     }
 
+    /// The same with what to write instead.
+    fn refused_with_hint(&self, why: &ReferenceError) -> UsageError {
+        let error = self.refused(why.message());
+        match why.hint() {
+            Some(hint) => error.hint(format!("--{} {hint}", self.option)),
+            None => error,
+        }
+    }
+
     fn illegal(&self, legal: &str) -> UsageError {
         UsageError::value(self.option, &self.value.to_string_lossy(), legal)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn no_two_options_share_a_name() {
-        let mut seen = HashSet::new();
-        let reserved = ["--help", "--version", "-h", "-V"].map(str::to_owned);
-        let names = all().flat_map(|option| {
-            let short = option.short.map(|short| format!("-{short}"));
-            std::iter::once(format!("--{}", option.long)).chain(short)
-        });
-        for name in reserved.into_iter().chain(names) {
-            assert!(seen.insert(name.clone()), "{name} twice");
-        }
-    }
-
-    #[test]
-    fn every_option_says_what_it_is() {
-        for option in all() {
-            let name = option.long;
-            let legal = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-            assert!(name.len() > 1 && name.bytes().all(legal), "{name}");
-            assert!(!option.commands.is_empty(), "{name} belongs nowhere");
-            assert!(option.help.len() > 10, "{name}: no help");
-            assert!(!option.help.ends_with('.'), "{name}: a fragment has no dot");
-            if let Take::Value { name: value, .. } = option.take {
-                assert!(!value.is_empty(), "{name} does not name its value");
-            }
-        }
-    }
-
-    /// A value no option takes: none may accept it in silence.
-    #[test]
-    fn every_value_is_checked() {
-        let free = ["include", "exclude"];
-        for option in all().filter(|option| !free.contains(&option.long)) {
-            if let Take::Value { set, .. } = option.take {
-                let given = Given::new(option.long, OsStr::new(""));
-                let refused = set(&mut Args::default(), &given).unwrap_err();
-                let named = refused.message.contains(&format!("--{}", option.long));
-                assert!(named, "{}: {}", option.long, refused.message);
-            }
-        }
-    }
-
-    #[test]
-    fn the_readme_lists_every_option() {
-        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let text = std::fs::read_to_string(readme).unwrap();
-        for option in all() {
-            let name = format!("--{}", option.long);
-            let listed = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-            assert!(listed.into_iter().any(|word| word == name), "{name}");
-        }
-    }
-}
+mod tests;

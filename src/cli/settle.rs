@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::{Args, Codec, Progress};
 use crate::cli::usage::UsageError;
-use crate::cli::{Surroundings, limits};
+use crate::cli::{Surroundings, limits, naming};
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::net;
@@ -43,6 +43,7 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
     let compression = compression(&args)?;
     let display = display(&args, around);
     let (sources, destination) = operands(args.operands, args.password_stdin)?;
+    let naming = naming::settle(args.renames, args.map.as_deref(), args.tags, &destination)?;
     args.digest_file.as_deref().map_or(Ok(()), digest_file)?;
     let standard = Operation::new(sources, destination);
     let wanted = args.jobs.unwrap_or(standard.jobs as u32);
@@ -62,7 +63,7 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
     let operation = Operation {
         filter,
         follow_links: args.follow_links,
-        extra_tags: args.tags,
+        naming,
         format: args.format,
         compression,
         jobs: jobs as usize,

@@ -2,6 +2,9 @@
 
 mod assign;
 mod destination;
+mod map;
+mod naming;
+mod rename;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,6 +12,9 @@ use std::path::Path;
 
 pub use crate::image::name::assign::{Assigned, Named, Target, assign};
 pub use crate::image::name::destination::Destination;
+pub use crate::image::name::map::Map;
+pub use crate::image::name::naming::{KnownNames, Naming};
+pub use crate::image::name::rename::Rename;
 
 use crate::image::reference::{Host, Reference, ReferenceError, Repository, Tag, is_separator};
 
@@ -108,6 +114,14 @@ impl Names {
     pub(crate) fn into_list(self) -> Vec<FoundName> {
         self.list
     }
+}
+
+/// A name as a source gives it, with the repository that stands for none: what rules are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceName {
+    pub(crate) host: Host,
+    pub(crate) repository: Repository,
+    pub(crate) tag: Option<Tag>,
 }
 
 /// `names`, each once: a tag that stands alone goes with the first repository among them, if there

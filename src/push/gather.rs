@@ -3,7 +3,7 @@
 use crate::image::discover::{self, Broken};
 use crate::image::error::{ErrorKind, ImageError};
 use crate::image::filter::Selection;
-use crate::image::name::{self, Assigned, FoundName, Named, Target};
+use crate::image::name::{self, Assigned, FoundName, KnownNames, Named, Target};
 use crate::image::source::{Content, Image, LayerForm};
 use crate::observe::event::Event;
 use crate::push::operation::Operation;
@@ -44,6 +44,8 @@ struct Chosen {
     images: Vec<Image>,
     /// Why images were left out on request.
     left_out: Vec<String>,
+    /// Whatever became of them.
+    known: KnownNames,
 }
 
 impl Chosen {
@@ -60,6 +62,7 @@ impl Operation {
             broken: Vec::new(),
             images: Vec::new(),
             left_out: Vec::new(),
+            known: KnownNames::default(),
         };
         for path in &self.sources {
             let options = discover::Options {
@@ -86,6 +89,9 @@ impl Operation {
                     gathered
                         .warnings
                         .extend(found.warnings.iter().map(ToString::to_string));
+                    for broken in &found.broken {
+                        chosen.known.add_broken(&self.naming, broken);
+                    }
                     chosen.broken.extend(found.broken);
                     self.choose(found.images, &mut chosen, &mut gathered);
                 }
@@ -94,6 +100,9 @@ impl Operation {
         gathered
             .warnings
             .extend(self.without_effect(&chosen.images));
+        if let Some(message) = self.naming.unknown_names(&chosen.known) {
+            gathered.errors.push(ErrorReport::usage(message));
+        }
         for message in &gathered.warnings {
             tell(Event::Warning {
                 message: message.clone(),
@@ -128,11 +137,14 @@ impl Operation {
             let why = "there is no plain layer whose manifest is made here";
             idle.push(format!("--compression has no effect: {why}"));
         }
+        let named: Vec<Named<'_>> = images.iter().map(as_named).collect();
+        idle.extend(self.naming.idle_renames(&named));
         idle
     }
 
     fn choose(&self, images: Vec<Image>, chosen: &mut Chosen, gathered: &mut Gathered) {
         for image in images {
+            chosen.known.add(&self.naming, &as_named(&image));
             let path = image.source.path().to_path_buf();
             let names = image.names.iter().map(ToString::to_string).collect();
             match self.filter.apply(image) {
@@ -155,7 +167,7 @@ impl Operation {
 
     fn name(&self, images: Vec<Image>, gathered: &mut Gathered) {
         let named: Vec<Named<'_>> = images.iter().map(as_named).collect();
-        let assigned = match name::assign(&named, &self.destination, &self.extra_tags) {
+        let assigned = match name::assign(&named, &self.destination, &self.naming) {
             Ok(assigned) => assigned,
             Err(message) => return gathered.errors.push(ErrorReport::usage(message)),
         };

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use crate::image::compress::Compressor;
 use crate::image::filter::Filter;
-use crate::image::name::Destination;
-use crate::image::reference::Tag;
+use crate::image::name::{Destination, Naming};
 use crate::net;
 use crate::observe::event::{Event, Observer};
 use crate::pool::semaphore::Semaphore;
@@ -29,8 +28,7 @@ pub struct Operation {
     pub destination: Destination,
     pub filter: Filter,
     pub follow_links: bool,
-    /// Tags besides the ones the images have.
-    pub extra_tags: Vec<Tag>,
+    pub naming: Naming,
     /// Of the manifests that hoist makes; `None` is the default, and says nothing when none is made.
     pub format: Option<Format>,
     pub compression: Option<Compression>,
@@ -78,7 +76,7 @@ impl Operation {
             destination,
             filter: Filter::default(),
             follow_links: false,
-            extra_tags: Vec::new(),
+            naming: Naming::default(),
             format: None,
             compression: None,
             jobs: 16,

@@ -15,6 +15,7 @@ mod cli_terminal;
 mod compress;
 mod fixtures;
 mod memory;
+mod naming;
 mod net;
 mod push;
 mod serve;

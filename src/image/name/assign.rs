@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::Path;
 
 use crate::image::digest::Digest;
+use crate::image::name::FoundName;
 use crate::image::name::destination::Destination;
-use crate::image::name::{FoundName, repository_of_path, resolve};
-use crate::image::reference::{Host, ReferenceError, Repository, Tag};
+use crate::image::name::naming::{Naming, source_names};
+use crate::image::reference::{Host, Repository, Tag};
 
 /// What naming needs to know of one image.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +44,14 @@ pub struct Assigned {
 pub fn assign(
     images: &[Named<'_>],
     destination: &Destination,
-    extra_tags: &[Tag],
+    naming: &Naming,
 ) -> Result<Vec<Result<Assigned, String>>, String> {
     let wanted = match destination {
         Destination::Repository {
             repository, tag, ..
         } => {
             refuse_several(images, destination)?;
-            let into = |image| tags_for(image, tag.as_ref(), extra_tags);
+            let into = |image| tags_for(image, tag.as_ref(), &naming.extra_tags);
             let all = images
                 .iter()
                 .map(|image| Ok(targets(repository, into(image))));
@@ -62,7 +63,7 @@ pub fn assign(
                 host,
                 path: path.as_ref(),
             },
-            extra_tags,
+            naming,
         ),
     };
     Ok(settle(images, destination.host(), wanted))
@@ -105,81 +106,95 @@ struct Prefix<'a> {
     path: Option<&'a Repository>,
 }
 
-/// A repository at the destination with the tags that the image's names give it, maybe none.
-type Place = (Repository, Vec<Tag>);
+/// The repositories at the destination that an image's names mean, in the order of the names, with
+/// the tags that they give it there, maybe none.
+#[derive(Default)]
+struct Places {
+    found: Vec<(Repository, Vec<Tag>)>,
+    known: HashMap<Repository, usize>,
+    /// Where names without a tag would go, had the map not sent them elsewhere: it changes nothing
+    /// for the images beside.
+    mapped_away: Vec<Repository>,
+}
 
 fn below_prefix(
     images: &[Named<'_>],
     prefix: &Prefix<'_>,
-    extra: &[Tag],
+    naming: &Naming,
 ) -> Vec<Result<Vec<Target>, String>> {
-    let places: Vec<Result<Vec<Place>, String>> =
-        images.iter().map(|image| places(image, prefix)).collect();
+    let found = images.iter().map(|image| Places::of(image, prefix, naming));
+    let all: Vec<Result<Places, String>> = found.collect();
     let mut untagged: HashMap<(&Path, &Repository), HashSet<&Digest>> = HashMap::new();
-    for (image, place) in images.iter().zip(&places) {
-        for (repository, _) in place.iter().flatten().filter(|(_, tags)| tags.is_empty()) {
+    for (image, places) in images.iter().zip(&all) {
+        for repository in places.iter().flat_map(Places::untagged) {
             let entry = untagged.entry((image.path, repository)).or_default();
             entry.insert(image.identity);
         }
     }
-    let with_tags = |image: &Named<'_>, (repository, tags): &Place| {
+    let with_tags = |image: &Named<'_>, (repository, tags): &(Repository, Vec<Tag>)| {
         let mut tags = tags.clone();
         if tags.is_empty() {
             let alone = untagged
                 .get(&(image.path, repository))
-                .is_none_or(|all| all.len() == 1);
+                .is_none_or(|several| several.len() == 1);
             tags.push(if alone {
                 Tag::latest()
             } else {
                 Tag::of_digest(image.identity)
             });
         }
-        tags.extend_from_slice(extra);
+        tags.extend_from_slice(&naming.extra_tags);
         targets(repository, tags)
     };
-    let one = |(image, found): (&Named<'_>, &Result<Vec<Place>, String>)| {
-        let found = found.as_ref().map_err(Clone::clone)?;
-        let all = found.iter().flat_map(|place| with_tags(image, place));
-        Ok(all.collect())
+    let one = |(image, places): (&Named<'_>, &Result<Places, String>)| {
+        let places = &places.as_ref().map_err(Clone::clone)?.found;
+        let targets = places.iter().flat_map(|place| with_tags(image, place));
+        Ok(targets.collect())
     };
-    images.iter().zip(&places).map(one).collect()
+    images.iter().zip(&all).map(one).collect()
 }
 
-/// The repositories that an image's names mean below a prefix, in the order of the names.
-fn places(image: &Named<'_>, prefix: &Prefix<'_>) -> Result<Vec<Place>, String> {
-    let mut places: Vec<Place> = Vec::new();
-    let mut known: HashMap<Repository, usize> = HashMap::new();
-    for name in resolve(image.names) {
-        let found = match &name.repository {
-            Some((host, repository)) => repository.familiar(host),
-            None => own_repository(image.path)?,
-        };
-        let found = join(&found, prefix)
-            .map_err(|error| format!("{name} cannot go there: {}", error.message()))?;
-        let index = *known.entry(found).or_insert_with_key(|repository| {
-            places.push((repository.clone(), Vec::new()));
-            places.len() - 1
-        });
-        places[index].1.extend(name.tag);
+impl Places {
+    fn of(image: &Named<'_>, prefix: &Prefix<'_>, naming: &Naming) -> Result<Self, String> {
+        let mut places = Self::default();
+        for name in source_names(image.names, image.path)? {
+            let renamed = naming.renamed(&name);
+            match naming.mapped(&name, image.identity) {
+                None => places.add(join(&renamed?, prefix)?, name.tag),
+                Some((repository, tag)) => {
+                    let usual = renamed.and_then(|usual| join(&usual, prefix));
+                    places
+                        .mapped_away
+                        .extend(usual.ok().filter(|_| name.tag.is_none()));
+                    places.add(join(&repository, prefix)?, Some(tag));
+                }
+            }
+        }
+        Ok(places)
     }
-    if places.is_empty() {
-        let found = join(&own_repository(image.path)?, prefix);
-        places.push((found.map_err(|error| error.to_string())?, Vec::new()));
+
+    fn add(&mut self, repository: Repository, tag: Option<Tag>) {
+        let index = *self
+            .known
+            .entry(repository)
+            .or_insert_with_key(|repository| {
+                self.found.push((repository.clone(), Vec::new()));
+                self.found.len() - 1
+            });
+        self.found[index].1.extend(tag);
     }
-    Ok(places)
+
+    fn untagged(&self) -> impl Iterator<Item = &Repository> {
+        let found = self.found.iter().filter(|(_, tags)| tags.is_empty());
+        let found = found.map(|(repository, _)| repository);
+        found.chain(&self.mapped_away)
+    }
 }
 
-fn own_repository(path: &Path) -> Result<Repository, String> {
-    repository_of_path(path).ok_or_else(|| {
-        format!(
-            "neither the image nor {} gives it a name: name its repository, as in host/repository",
-            path.display()
-        )
-    })
-}
-
-fn join(repository: &Repository, prefix: &Prefix<'_>) -> Result<Repository, ReferenceError> {
-    repository.under(prefix.path)?.on(prefix.host)
+fn join(repository: &Repository, prefix: &Prefix<'_>) -> Result<Repository, String> {
+    let joined = repository.under(prefix.path);
+    let joined = joined.and_then(|below| below.on(prefix.host));
+    joined.map_err(|error| format!("{repository} cannot go there: {}", error.message()))
 }
 
 fn targets(repository: &Repository, tags: Vec<Tag>) -> Vec<Target> {

@@ -138,18 +138,27 @@ fn refuse_paths_and_transports(text: &str) -> Result<(), ReferenceError> {
     Ok(())
 }
 
-/// A host without a slash, or a name that lacks one.
-fn one_word(word: &str) -> Result<Destination, ReferenceError> {
+/// Whether a word without a slash means a host: as it stands, or with a port.
+pub(super) fn is_host_alone(word: &str) -> bool {
+    if word.contains('/') {
+        return false;
+    }
     let (name, port) = split_port(word);
     let looks_like_host = name == "localhost" || name.contains('.') || name.starts_with('[');
     let plain_port = || port.is_some_and(|p| p.parse().is_ok_and(|p: u16| p >= FIRST_PLAIN_PORT));
-    if looks_like_host || plain_port() {
+    looks_like_host || plain_port()
+}
+
+/// A host without a slash, or a name that lacks one.
+fn one_word(word: &str) -> Result<Destination, ReferenceError> {
+    if is_host_alone(word) {
         let host = Host::parse(word).map_err(|error| with_hub_hint(error, word))?;
         return Ok(Destination::Prefix { host, path: None });
     }
     if word.parse::<Ipv6Addr>().is_ok() {
         return Err(refused(word, "an IPv6 address needs brackets").with_hint(format!("[{word}]/")));
     }
+    let (name, port) = split_port(word);
     let error = with_hub_hint(refused(word, "it names no registry"), word);
     let also = port.is_some_and(|_| Host::parse(word).is_ok());
     Err(match error.hint().filter(|_| also).map(str::to_owned) {

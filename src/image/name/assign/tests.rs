@@ -32,7 +32,11 @@ fn go(images: &[Case<'_>], destination: &str, extra: &[&str]) -> Outcome {
             path,
         })
         .collect();
-    Outcome(assign(&named, &destination, &extra))
+    let naming = Naming {
+        extra_tags: extra,
+        ..Naming::default()
+    };
+    Outcome(assign(&named, &destination, &naming))
 }
 
 impl Outcome {
