@@ -25,6 +25,9 @@ pub struct Broken {
     pub problems: Vec<ImageError>,
 }
 
+/// Told of one image; the others are counted. A manifest of 4 MiB can lack 25,000 layers.
+const MAX_PROBLEMS: usize = 20;
+
 impl Found {
     pub(crate) fn add(&mut self, other: Self) {
         self.images.extend(other.images);
@@ -34,7 +37,12 @@ impl Found {
 }
 
 impl Broken {
-    pub(crate) fn new(path: &Path, names: Vec<String>, problems: Vec<String>) -> Self {
+    pub(crate) fn new(path: &Path, names: Vec<String>, mut problems: Vec<String>) -> Self {
+        if problems.len() > MAX_PROBLEMS {
+            let more = problems.len() - MAX_PROBLEMS;
+            problems.truncate(MAX_PROBLEMS);
+            problems.push(format!("and {more} more"));
+        }
         let problem = |message| ImageError::broken(path, message);
         Self {
             path: path.into(),

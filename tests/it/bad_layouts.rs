@@ -199,6 +199,22 @@ fn a_million_bad_entries_are_not_a_million_errors() {
 }
 
 #[test]
+fn a_thousand_missing_layers_are_counted() {
+    let dir = tempdir().unwrap();
+    let mut layout = Layout::create(dir.path());
+    let config = layout.blob(CONFIG, b"{}");
+    let layers: Vec<Value> = (0..1000)
+        .map(|n| json!({"mediaType": "x/y", "digest": format!("sha256:{n:064}"), "size": 1}))
+        .collect();
+    let root = layout.manifest(&json!({"config": config, "layers": layers}));
+    layout.enter(root, Some("app:1"));
+    layout.finish();
+    let problems = problems(dir.path());
+    assert_eq!(problems.len(), 21);
+    assert_eq!(problems[20], "and 980 more");
+}
+
+#[test]
 fn indexes_without_end_are_given_up() {
     let nested = bad_layout(|layout| {
         let mut descriptor = layout.image(&usual());
