@@ -81,6 +81,8 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
 
+    pub(crate) long: bool,
+
     pub(crate) listen: Option<SocketAddr>,
 }
 

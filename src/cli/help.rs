@@ -157,6 +157,7 @@ Exit codes: 0 all good, 1 a broken image, 2 wrong usage, 3 no image found.
 
 Examples:
   hoist list images/
+  hoist list --long images/ | cut -f5 | sort -u       every digest
   hoist list -o json images/ | jq -r '.images[].names[]'
 ";
 

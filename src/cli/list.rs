@@ -1,19 +1,21 @@
 //! `hoist list`: what would be pushed.
 
-use std::collections::HashSet;
+mod rows;
+mod text;
+
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::cli::args::{Args, Output};
+use crate::cli::list::rows::{BrokenRow, Row};
+use crate::cli::list::text::{columns, table};
 use crate::cli::usage::UsageError;
 use crate::cli::{Exit, Streams, logging, results, settle, summary};
-use crate::image::discover::{self, Broken, Options};
+use crate::image::discover::{self, Options};
 use crate::image::filter::{Filter, Selection};
-use crate::image::manifest::Body;
-use crate::image::source::{Content, Image};
 use crate::observe::console::Console;
-use crate::observe::text::{bytes, safe};
+use crate::observe::text::safe;
 use crate::push::report::{ErrorReport, Outcome};
 
 /// The document of `--output json`. Fields are only added.
@@ -26,30 +28,6 @@ struct Listing {
     broken: Vec<BrokenRow>,
     errors: Vec<ErrorReport>,
     warnings: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Row {
-    /// The file or folder it was found in.
-    source: String,
-    names: Vec<String>,
-    platforms: Vec<String>,
-    /// Different ones.
-    layers: usize,
-    /// Stored bytes.
-    size: u64,
-    /// Of the root manifest; none where that is made while it is pushed.
-    digest: Option<String>,
-    media_type: Option<String>,
-    /// Digest of the config, where there is no manifest yet.
-    config: Option<String>,
-}
-
-#[derive(Serialize)]
-struct BrokenRow {
-    source: String,
-    names: Vec<String>,
-    problems: Vec<String>,
 }
 
 pub(crate) fn run(args: Args, mut streams: Streams) -> Exit {
@@ -71,7 +49,7 @@ pub(crate) fn run(args: Args, mut streams: Streams) -> Exit {
         follow_links: args.follow_links,
     };
     for source in &sources {
-        listing.look_through(source, options, &filter);
+        listing.look_through(source, options, &filter, args.long);
     }
     let exit = listing.judge();
     if !streams.quiet {
@@ -111,7 +89,7 @@ fn warn(console: &Console, warnings: &[String]) {
 }
 
 impl Listing {
-    fn look_through(&mut self, source: &Path, options: Options, filter: &Filter) {
+    fn look_through(&mut self, source: &Path, options: Options, filter: &Filter, long: bool) {
         let found = match discover::discover(source, options) {
             Ok(found) => found,
             Err(error) => return self.fail(error.to_string()),
@@ -126,7 +104,7 @@ impl Listing {
             let path = image.source.path().to_path_buf();
             let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
             match filter.apply(image) {
-                Ok(Selection::Taken(image)) => self.images.push(Row::of(&image)),
+                Ok(Selection::Taken(image)) => self.images.push(Row::of(&image, long)),
                 Ok(Selection::LeftOut(why)) => log::info!("{} left out: {why}", path.display()),
                 Err(error) => self.broken.push(BrokenRow {
                     source: path.display().to_string(),
@@ -159,194 +137,5 @@ impl Listing {
         self.outcome = outcome;
         self.exit_code = exit.code();
         exit
-    }
-}
-
-impl Row {
-    fn of(image: &Image) -> Self {
-        let (digest, media_type, config) = match &image.content {
-            Content::Found(tree) => {
-                let root = &tree.root().manifest;
-                let media_type = root.media_type().to_string();
-                (Some(root.digest().to_string()), Some(media_type), None)
-            }
-            Content::Made(parts) => (None, None, Some(parts.config_digest.to_string())),
-        };
-        let mut platforms: Vec<String> = Vec::new();
-        for platform in image.platforms() {
-            let platform = platform.to_string();
-            if !platforms.contains(&platform) {
-                platforms.push(platform);
-            }
-        }
-        Self {
-            source: image.source.path().display().to_string(),
-            names: image.names.iter().map(ToString::to_string).collect(),
-            platforms,
-            layers: layers(image),
-            size: image.stored_size(),
-            digest,
-            media_type,
-            config,
-        }
-    }
-}
-
-impl BrokenRow {
-    fn of(broken: &Broken) -> Self {
-        Self {
-            source: broken.path.display().to_string(),
-            names: broken.names.clone(),
-            problems: broken.problems.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-/// Different layers of all its platforms; attestations have none.
-fn layers(image: &Image) -> usize {
-    match &image.content {
-        Content::Found(tree) => {
-            let mut digests = HashSet::new();
-            for node in &tree.nodes {
-                let attestation = node.platform.as_ref().is_some_and(|p| p.is_unknown());
-                if let (Body::Image { layers, .. }, false) = (node.manifest.body(), attestation) {
-                    digests.extend(layers.iter().map(|layer| &layer.digest));
-                }
-            }
-            digests.len()
-        }
-        Content::Made(parts) => {
-            let diff_ids: HashSet<_> = parts.layers.iter().map(|layer| &layer.diff_id).collect();
-            diff_ids.len()
-        }
-    }
-}
-
-/// Tab-separated, one image per line, in the order found.
-fn columns(rows: &[Row]) -> String {
-    let or_dash = |text: String| {
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text
-        }
-    };
-    let line = |row: &Row| {
-        [
-            or_dash(row.names.join(",")),
-            or_dash(row.platforms.join(",")),
-            row.layers.to_string(),
-            row.size.to_string(),
-            row.digest.clone().unwrap_or_else(|| "-".to_owned()),
-            row.source.clone(),
-        ]
-        .map(|field| safe(&field).into_owned())
-        .join("\t")
-            + "\n"
-    };
-    rows.iter().map(line).collect()
-}
-
-/// For people: aligned, with headings; further names and platforms of an image below the first.
-fn table(rows: &[Row]) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let headings = ["NAME", "PLATFORM", "LAYERS", "SIZE", "DIGEST", "FILE"];
-    let mut cells: Vec<[String; 6]> = vec![headings.map(str::to_owned)];
-    for row in rows {
-        let height = row.names.len().max(row.platforms.len()).max(1);
-        let at = |list: &[String], line: usize| match list.get(line) {
-            Some(text) => safe(text).into_owned(),
-            None if line == 0 => "-".to_owned(),
-            None => String::new(),
-        };
-        for line in 0..height {
-            let mut cell = [const { String::new() }; 6];
-            cell[0] = at(&row.names, line);
-            cell[1] = at(&row.platforms, line);
-            if line == 0 {
-                cell[2] = row.layers.to_string();
-                cell[3] = bytes(row.size);
-                cell[4] = row.digest.as_deref().map_or("-", short).to_owned();
-                cell[5] = safe(&row.source).into_owned();
-            }
-            cells.push(cell);
-        }
-    }
-    let width = |column: usize| {
-        let widths = cells.iter().map(|line| line[column].chars().count());
-        widths.max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let line = |cell: &[String; 6]| {
-        let fields = cell.iter().zip(&widths).enumerate();
-        let fields = fields.map(|(column, (text, wide))| match column {
-            // Numbers to the right.
-            2 | 3 => format!("{text:>wide$}"),
-            _ => format!("{text:wide$}"),
-        });
-        let fields: Vec<String> = fields.collect();
-        fields.join("  ").trim_end().to_owned() + "\n"
-    };
-    cells.iter().map(line).collect()
-}
-
-/// "sha256:5f70bf18a086"
-fn short(digest: &str) -> &str {
-    let end = digest.find(':').map_or(0, |colon| colon + 1) + 12;
-    digest.get(..end).unwrap_or(digest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows() -> Vec<Row> {
-        let row = |names: &[&str], platforms: &[&str], digest: Option<&str>| Row {
-            source: "images/a.tar".to_owned(),
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-            platforms: platforms.iter().map(|name| (*name).to_owned()).collect(),
-            layers: 3,
-            size: 34 << 20,
-            digest: digest.map(str::to_owned),
-            media_type: None,
-            config: None,
-        };
-        let digest = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
-        vec![
-            row(
-                &["docker.io/library/app:1", "docker.io/library/app:2"],
-                &["linux/amd64"],
-                Some(digest),
-            ),
-            row(&[], &[], None),
-            row(&["evil\u{1b}[2J\t:1"], &["linux/amd64"], None),
-        ]
-    }
-
-    #[test]
-    fn a_table_on_a_terminal() {
-        let expected = "\
-NAME                     PLATFORM     LAYERS      SIZE  DIGEST               FILE
-docker.io/library/app:1  linux/amd64       3  34.0 MiB  sha256:5f70bf18a086  images/a.tar
-docker.io/library/app:2
--                        -                 3  34.0 MiB  -                    images/a.tar
-evil\\u{1b}[2J\\t:1        linux/amd64       3  34.0 MiB  -                    images/a.tar
-";
-        assert_eq!(table(&rows()), expected);
-    }
-
-    #[test]
-    fn tab_separated_columns_in_a_pipe() {
-        let text = columns(&rows());
-        let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split('\t').collect()).collect();
-        assert!(lines.iter().all(|fields| fields.len() == 6), "{text}");
-        assert_eq!(
-            lines[0][0],
-            "docker.io/library/app:1,docker.io/library/app:2"
-        );
-        assert_eq!(lines[0][3], "35651584");
-        assert_eq!(lines[1][..2], ["-", "-"]);
     }
 }

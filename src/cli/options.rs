@@ -290,6 +290,12 @@ const TELL: &[Opt] = &[
     )
     .short('o')
     .on(PUSH_LIST),
+    Opt::flag(
+        "long",
+        |args| args.long = true,
+        "each blob of each image too: kind, size, digest, media type, platforms",
+    )
+    .on(&[Command::List]),
     Opt::value(
         "digest-file",
         "FILE",

@@ -1,5 +1,6 @@
 //! Where bytes lie, and how they are read: again and again, from any offset, by several threads.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
@@ -243,14 +244,7 @@ impl Image {
     pub fn stored_size(&self) -> u64 {
         match &self.content {
             Content::Found(tree) => tree.stored_size(),
-            Content::Made(parts) => {
-                parts.config.len() as u64
-                    + parts
-                        .layers
-                        .iter()
-                        .map(|layer| layer.stored.size)
-                        .sum::<u64>()
-            }
+            Content::Made(parts) => parts.stored_size(),
         }
     }
 }
@@ -261,7 +255,7 @@ impl Tree {
     }
 
     fn stored_size(&self) -> u64 {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let manifests: u64 = self
             .nodes
             .iter()
@@ -270,6 +264,15 @@ impl Tree {
         let blobs = self.nodes.iter().flat_map(|node| &node.blobs);
         let fresh = blobs.filter(|(descriptor, _)| seen.insert(&descriptor.digest));
         manifests + fresh.map(|(descriptor, _)| descriptor.size).sum::<u64>()
+    }
+}
+
+impl Parts {
+    fn stored_size(&self) -> u64 {
+        let mut seen = HashSet::new();
+        let layers = self.layers.iter();
+        let fresh = layers.filter(|layer| seen.insert(&layer.diff_id));
+        self.config.len() as u64 + fresh.map(|layer| layer.stored.size).sum::<u64>()
     }
 }
 

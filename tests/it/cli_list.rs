@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::support::archives::{ImageSpec, Layout, docker_archive, layout};
+use crate::support::archives::{Form, ImageSpec, LayerSpec, Layout, docker_archive, layout};
 use crate::support::command::{Output, hoist};
+use crate::support::pushing::{arrived, push};
+use crate::support::registry::{Kind, Registry};
 
 /// A layout with two images and an archive with one.
 fn images() -> TempDir {
@@ -88,6 +90,127 @@ fn a_document_has_the_same_and_more() {
     for list in ["broken", "errors", "warnings"] {
         assert_eq!(document[list], json!([]), "{output}");
     }
+}
+
+/// An index of two platforms and an attestation that share layers.
+fn platforms(dir: &Path) {
+    let mut layout = Layout::create(dir);
+    let shared = |architecture: &str, seed| {
+        let spec = ImageSpec::unnamed().architecture(architecture);
+        spec.layer(1, 3000).layer(seed, 1000)
+    };
+    let amd64 = layout.image(&shared("amd64", 2));
+    let arm64 = layout.image(&shared("arm64", 3));
+    let root = layout.index(&[amd64, arm64]);
+    layout.enter(root, Some("team/multi:1"));
+    layout.finish();
+}
+
+#[test]
+fn each_blob_is_listed_once_with_all_that_need_it() {
+    let dir = tempdir().unwrap();
+    platforms(&dir.path().join("multi"));
+    let document = list(&["--long", "-o", "json"], dir.path())
+        .expect_code(0)
+        .json();
+    let image = &document["images"][0];
+    let blobs = image["blobs"].as_array().unwrap();
+    let kinds: Vec<&str> = blobs.iter().map(|b| b["kind"].as_str().unwrap()).collect();
+    let first = ["config", "layer", "layer", "manifest"];
+    let second = ["config", "layer", "manifest", "index"];
+    assert_eq!(kinds, [first, second].concat(), "{document}");
+    let sizes = blobs.iter().map(|blob| blob["size"].as_u64().unwrap());
+    assert_eq!(sizes.sum::<u64>(), image["size"].as_u64().unwrap());
+    let both = json!(["linux/amd64", "linux/arm64"]);
+    let shared = blobs.iter().filter(|blob| blob["platforms"] == both);
+    let shared: Vec<&Value> = shared.map(|blob| &blob["kind"]).collect();
+    assert_eq!(shared, ["layer"]);
+    let index = &blobs[7];
+    assert_eq!(index["digest"], image["digest"]);
+    assert_eq!(index["platforms"], json!([]));
+
+    let lines = list(&["--long"], dir.path()).expect_code(0);
+    let digests: Vec<&str> = lines
+        .stdout
+        .lines()
+        .map(|line| line.split('\t').nth(4).unwrap())
+        .collect();
+    let expected: Vec<&str> = blobs
+        .iter()
+        .map(|b| b["digest"].as_str().unwrap())
+        .collect();
+    assert_eq!(digests, expected, "{lines}");
+}
+
+#[test]
+fn layers_that_have_no_digest_yet_are_told_by_their_diff_id() {
+    let dir = tempdir().unwrap();
+    let plain = LayerSpec {
+        seed: 1,
+        size: 100,
+        form: None,
+    };
+    let spec = ImageSpec::new("app:1")
+        .with(plain)
+        .with(plain)
+        .with(LayerSpec {
+            seed: 2,
+            size: 200,
+            form: Some(Form::Gzip),
+        });
+    docker_archive(&dir.path().join("app.tar"), std::slice::from_ref(&spec));
+    let document = list(&["--long", "-o", "json"], dir.path())
+        .expect_code(0)
+        .json();
+    let image = &document["images"][0];
+    let blobs = image["blobs"].as_array().unwrap();
+    assert_eq!(blobs[0]["digest"], spec.config_digest().as_str());
+    let layers: Vec<_> = blobs[1..]
+        .iter()
+        .map(|b| (&b["diff_id"], &b["form"]))
+        .collect();
+    let diff_ids = [spec.layers[0].diff_id(), spec.layers[2].diff_id()].map(Value::from);
+    let forms = ["tar", "tar+gzip"].map(Value::from);
+    assert_eq!(
+        layers,
+        [(&diff_ids[0], &forms[0]), (&diff_ids[1], &forms[1])]
+    );
+    assert!(
+        blobs.iter().all(|blob| blob["media_type"].is_null()),
+        "{document}"
+    );
+    let sizes = blobs.iter().map(|blob| blob["size"].as_u64().unwrap());
+    assert_eq!(sizes.sum::<u64>(), image["size"].as_u64().unwrap());
+}
+
+#[test]
+fn without_long_the_document_has_no_blobs() {
+    let dir = images();
+    let document = list(&["-o", "json"], dir.path()).expect_code(0).json();
+    assert!(document["images"][0].get("blobs").is_none(), "{document}");
+}
+
+#[test]
+fn the_folder_of_a_running_registry_is_listed_with_the_names_it_has_there() {
+    let dir = images();
+    let registry = Registry::start(Kind::Serve);
+    let pushed = push(dir.path(), &registry, "store/", &["--tag", "extra"]).expect_code(0);
+    let mut expected: Vec<(String, String)> = arrived(&pushed.json()).into_iter().collect();
+    expected.sort();
+    let document = list(&["-o", "json"], &registry.storage())
+        .expect_code(0)
+        .json();
+    let images = document["images"].as_array().unwrap();
+    let mut found: Vec<(String, String)> = Vec::new();
+    for image in images {
+        for name in image["names"].as_array().unwrap() {
+            let (name, digest) = (name.as_str().unwrap(), image["digest"].as_str().unwrap());
+            let (_, name) = name.split_once('/').unwrap();
+            found.push((name.to_owned(), digest.to_owned()));
+        }
+    }
+    found.sort();
+    assert_eq!(found, expected, "{document}");
 }
 
 #[test]
