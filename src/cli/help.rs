@@ -188,9 +188,14 @@ Sources are recognised by what is in them, never by their names:
 
   an OCI layout    a folder with oci-layout and index.json: one image or many,
                    nested indexes, all platforms
-  docker save      a plain tar archive, from before and since Docker 25, with
-                   one image or many; layers plain, gzip or zstd
+  an OCI archive   such a layout in a tar file
+  docker save      a tar archive, from before and since Docker 25, with one
+                   image or many; layers plain, gzip or zstd
   a folder         searched for these at any depth
+
+Archives may be compressed as a whole with gzip or zstd. These are decoded from
+the start to the end, layer by layer, and again after a cut; zstd windows up to
+128 MiB are read. xz, bzip2 and lz4 are refused.
 
 Nothing is unpacked. What has a digest is sent byte for byte and keeps it; plain
 layers of archives are compressed while they are sent, always to the same bytes.

@@ -1,137 +1,84 @@
-//! Archives in plain tar, docker-save and OCI, read where they lie: indexed once, then by position.
+//! Archives, docker-save and OCI, read where they lie: indexed once, then by position. What differs
+//! when they are compressed as a whole is in [`crate::image::packed`].
 //!
 //! An archive can be both: see [`crate::image::merge`].
 
-use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::image::digest::Digest;
 use crate::image::docker::{self, Members};
 use crate::image::error::{ErrorKind, ImageError};
-use crate::image::found::{Broken, Found};
+use crate::image::file::SourceFile;
+use crate::image::found::{Broken, Found, Watch};
 use crate::image::magic;
 use crate::image::merge::Merge;
 use crate::image::oci::{self, Blobs, Listing, MAX_LIST, STOPPED};
+use crate::image::packed::{self, Form};
 use crate::image::source::{Node, Place, Source, Stored};
-use crate::image::tar_index::TarIndex;
+use crate::image::tar_index::{Positions, TarIndex};
 
-/// The images of an archive.
+/// The images of an archive, plain or compressed as a whole.
 ///
 /// # Errors
-/// `NotAnImage` for a file that is none, `Unsupported` for a compressed one.
-pub(crate) fn read(path: &Path, stopped: &dyn Fn() -> bool) -> Result<Found, ImageError> {
-    let unreadable = |error: io::Error| ImageError::unreadable(path, &error);
-    let refused = |kind, message: &str| Err(ImageError::new(kind, path, message));
-    let file = Arc::new(File::open(path).map_err(unreadable)?);
-    let metadata = file.metadata().map_err(unreadable)?;
-    let length = metadata.len();
-    if length == 0 {
+/// `NotAnImage` for a file that is none, `Unsupported` for one whose compression is not read.
+pub(crate) fn read(path: &Path, watch: Watch<'_>) -> Result<Found, ImageError> {
+    let file = SourceFile::open(path).map_err(|error| ImageError::unreadable(path, &error))?;
+    read_file(file, watch)
+}
+
+/// [`read`] for a file that is known already.
+pub(crate) fn read_file(file: SourceFile, watch: Watch<'_>) -> Result<Found, ImageError> {
+    let path = file.path().to_path_buf();
+    let unreadable = |error: io::Error| ImageError::unreadable(&path, &error);
+    let refused = |kind, message: &str| Err(ImageError::new(kind, &path, message));
+    if file.length() == 0 {
         return refused(ErrorKind::NotAnImage, "is empty");
     }
+    // Held until it has been looked into, which opens it once.
+    let open = file.file().map_err(unreadable)?;
     let mut head = [0; 8];
-    let head_length = file.read_at(&mut head, 0).map_err(unreadable)?;
-    if let Some(name) = magic::compression(&head[..head_length]) {
-        let message = format!(
-            "is compressed with {name}, and compressed archives are not read: decompress it first"
-        );
-        return refused(ErrorKind::Unsupported, &message);
+    let head_length = open.read_at(&mut head, 0).map_err(unreadable)?;
+    let form = match magic::compression(&head[..head_length]) {
+        None => None,
+        Some("gzip") => Some(Form::Gzip),
+        Some("zstd") => Some(Form::Zstd),
+        Some(name) => {
+            let message = format!(
+                "is compressed with {name}, and only archives that are plain, gzip or zstd are read: decompress it first"
+            );
+            return refused(ErrorKind::Unsupported, &message);
+        }
+    };
+    if let Some(form) = form {
+        return packed::read(file, form, watch);
     }
-    let Some(index) = TarIndex::read(&file, length, stopped).map_err(unreadable)? else {
+    let index = TarIndex::read(&mut Positions::new(&open, file.length()), watch.stopped)
+        .map_err(unreadable)?;
+    let Some(index) = index else {
         return refused(ErrorKind::NotAnImage, "is no archive");
     };
-    let archive = Archive {
-        source: Arc::new(ArchiveFile::new(path, &file, &metadata)),
-        index,
-        stopped,
-    };
-    archive.images()
+    Archive::new(Arc::new(file), index, watch.stopped).images()
 }
 
-/// An archive as a source of bytes. The file is open while somebody reads it, and not otherwise: a
-/// folder may hold more archives than a process may have files open.
-struct ArchiveFile {
-    path: PathBuf,
-    stamp: Stamp,
-    open: Mutex<Weak<File>>,
-}
-
-/// What tells that a file is still the one that was indexed.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-}
-
-impl ArchiveFile {
-    fn new(path: &Path, file: &Arc<File>, metadata: &Metadata) -> Self {
-        Self {
-            path: path.into(),
-            stamp: Stamp::of(metadata),
-            open: Mutex::new(Arc::downgrade(file)),
-        }
-    }
-
-    fn file(&self) -> io::Result<Arc<File>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = open.upgrade() {
-            return Ok(file);
-        }
-        let file = File::open(&self.path)?;
-        if Stamp::of(&file.metadata()?) != self.stamp {
-            return Err(io::Error::other(
-                "the file was changed since it was looked into",
-            ));
-        }
-        let file = Arc::new(file);
-        *open = Arc::downgrade(&file);
-        Ok(file)
-    }
-}
-
-impl Source for ArchiveFile {
+impl Source for SourceFile {
     fn path(&self) -> &Path {
-        &self.path
+        self.path()
     }
 
     fn open(&self, place: &Place, offset: u64) -> io::Result<Box<dyn Read + Send>> {
         let Place::Extent { offset: start } = place else {
-            return Err(io::Error::other("an archive has no files of their own"));
+            return Err(no_files());
         };
-        Ok(Box::new(Positioned {
-            file: self.file()?,
-            position: start.saturating_add(offset),
-        }))
+        Ok(Box::new(self.at(start.saturating_add(offset))?))
     }
 }
 
-/// Reads a shared file without moving its one cursor.
-struct Positioned {
-    file: Arc<File>,
-    position: u64,
-}
-
-impl Read for Positioned {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read_at(buf, self.position)?;
-        self.position += n as u64;
-        Ok(n)
-    }
+/// Of a place that only a layout folder has.
+pub(crate) fn no_files() -> io::Error {
+    io::Error::other("an archive has no files of their own")
 }
 
 /// An archive that is being looked into.
@@ -161,8 +108,20 @@ impl Blobs for Archive<'_> {
     }
 }
 
-impl Archive<'_> {
-    fn images(&self) -> Result<Found, ImageError> {
+impl<'a> Archive<'a> {
+    pub(crate) fn new(
+        source: Arc<dyn Source>,
+        index: TarIndex,
+        stopped: &'a dyn Fn() -> bool,
+    ) -> Self {
+        Self {
+            source,
+            index,
+            stopped,
+        }
+    }
+
+    pub(crate) fn images(&self) -> Result<Found, ImageError> {
         let docker = self.list("manifest.json");
         let docker =
             docker.filter(|list| list.as_ref().map_or(true, |bytes| docker::is_list(bytes)));
@@ -202,6 +161,9 @@ impl Archive<'_> {
                 Ok(self.broken("has neither manifest.json nor index.json"))
             }
             Some(damage) => Err(self.not_an_image(format!("is a damaged tar file: {damage}"))),
+            None if self.index.holds_archives() => Err(self.not_an_image(
+                "is a tar file with archives in it, which are not looked into: unpack it first",
+            )),
             None => Err(self.not_an_image("is a tar file without manifest.json or index.json")),
         }
     }

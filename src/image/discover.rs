@@ -5,7 +5,7 @@ use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-pub use crate::image::found::{Broken, Found};
+pub use crate::image::found::{Broken, Found, Pass, Watch};
 
 use crate::image::error::{ErrorKind, ImageError};
 use crate::image::{archive, layout};
@@ -38,33 +38,46 @@ pub fn discover_until(
     options: Options,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Found, ImageError> {
+    let passing = &|_: Pass<'_>| {};
+    discover_watched(path, options, Watch { stopped, passing })
+}
+
+/// [`discover_until`], which tells how far passes over large compressed archives are.
+///
+/// # Errors
+/// Those of [`discover`].
+pub fn discover_watched(
+    path: &Path,
+    options: Options,
+    watch: Watch<'_>,
+) -> Result<Found, ImageError> {
     let metadata = fs::metadata(path).map_err(|error| ImageError::unreadable(path, &error))?;
     if metadata.is_file() {
-        return archive::read(path, stopped);
+        return archive::read(path, watch);
     }
     if !metadata.is_dir() {
         let message = "is neither a file nor a folder";
         return Err(ImageError::new(ErrorKind::NotAnImage, path, message));
     }
     if layout::is_layout(path) {
-        return layout::read(path, options.follow_links, stopped);
+        return layout::read(path, options.follow_links, watch.stopped);
     }
     // Only the folder that was typed must be readable; what is below it may warn.
     fs::read_dir(path).map_err(|error| ImageError::unreadable(path, &error))?;
     let mut walk = Walk {
         options,
-        stopped,
         found: Found::default(),
         seen: HashSet::new(),
         links: 0,
+        watch,
     };
     walk.run(path, &metadata);
     Ok(walk.finish(path))
 }
 
 struct Walk<'a> {
+    watch: Watch<'a>,
     options: Options,
-    stopped: &'a dyn Fn() -> bool,
     found: Found,
     /// Device and inode of each folder, so that links lead nowhere twice.
     seen: HashSet<(u64, u64)>,
@@ -77,7 +90,7 @@ impl Walk<'_> {
         self.seen.insert((metadata.dev(), metadata.ino()));
         let mut waiting = self.entries(top);
         // A stack instead of recursion: folders may be nested deeper than a thread's stack bears.
-        while let Some(entry) = waiting.pop().filter(|_| !(self.stopped)()) {
+        while let Some(entry) = waiting.pop().filter(|_| !(self.watch.stopped)()) {
             waiting.extend(self.visit(&entry));
         }
     }
@@ -138,13 +151,13 @@ impl Walk<'_> {
         if !layout::is_layout(path) {
             return self.entries(path);
         }
-        let read = layout::read(path, self.options.follow_links, self.stopped);
+        let read = layout::read(path, self.options.follow_links, self.watch.stopped);
         self.take(read);
         Vec::new()
     }
 
     fn file(&mut self, path: &Path) {
-        let read = archive::read(path, self.stopped);
+        let read = archive::read(path, self.watch);
         self.take(read);
     }
 

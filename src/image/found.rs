@@ -28,6 +28,23 @@ pub struct Broken {
 /// Told of one image; the others are counted. A manifest of 4 MiB can lack 25,000 layers.
 const MAX_PROBLEMS: usize = 20;
 
+/// How far the first pass over a compressed archive is, in bytes of the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass<'a> {
+    pub path: &'a Path,
+    pub read: u64,
+    pub size: u64,
+}
+
+/// Who watches a search.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Whether the search is to end soon, with what there is.
+    pub stopped: &'a dyn Fn() -> bool,
+    /// Is told how far long passes are.
+    pub passing: &'a dyn Fn(Pass<'_>),
+}
+
 impl Found {
     pub(crate) fn add(&mut self, other: Self) {
         self.images.extend(other.images);

@@ -9,6 +9,10 @@ pub(crate) fn compression(head: &[u8]) -> Option<&'static str> {
         (b"BZh", "bzip2"),
         (b"\x04\x22\x4d\x18", "lz4"),
     ];
+    // A skippable frame, which a zstd file may begin with: RFC 8878, section 3.1.2.
+    if matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]) {
+        return Some("zstd");
+    }
     let found = MAGIC.iter().find(|(magic, _)| head.starts_with(magic));
     found.map(|(_, name)| *name)
 }
@@ -22,6 +26,7 @@ mod tests {
         for (head, expected) in [
             (b"\x1f\x8b\x08\0".as_slice(), Some("gzip")),
             (b"\x28\xb5\x2f\xfd\x04", Some("zstd")),
+            (b"\x5d\x2a\x4d\x18\0", Some("zstd")),
             (b"\xfd7zXZ\0\0\x04", Some("xz")),
             (b"BZh91AY", Some("bzip2")),
             (b"\x1f", None),

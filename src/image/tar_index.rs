@@ -51,20 +51,18 @@ enum Member {
 }
 
 impl TarIndex {
-    /// Reads all headers of a file of `length` bytes; `None` when it does not begin as a tar file does.
+    /// Reads all headers; `None` when it does not begin as a tar file does.
     ///
-    /// A file that is damaged further on gives what was found before, and [`TarIndex::damage`].
+    /// What is damaged further on gives what was found before, and [`TarIndex::damage`].
     ///
     /// # Errors
     /// Those of reading; [`io::ErrorKind::Interrupted`] once `stopped` says true.
     pub(crate) fn read(
-        file: &File,
-        length: u64,
+        tape: &mut impl Tape,
         stopped: &dyn Fn() -> bool,
     ) -> io::Result<Option<Self>> {
         let mut scan = Scan {
-            file,
-            length,
+            tape,
             stopped,
             position: 0,
             recognised: false,
@@ -76,7 +74,10 @@ impl TarIndex {
             Err(Stop::Read(error)) => return Err(error),
             Err(Stop::Damage(what)) => scan.index.damage = Some(what),
         }
-        Ok(scan.recognised.then_some(scan.index))
+        let Scan {
+            recognised, index, ..
+        } = scan;
+        Ok(recognised.then_some(index))
     }
 
     /// Where the content of the member `name` lies, links followed. The error ends a sentence that
@@ -121,6 +122,13 @@ impl TarIndex {
     /// How many members were left out because their names are absolute or lead upwards.
     pub(crate) fn outside(&self) -> usize {
         self.outside
+    }
+
+    /// Whether members have the names that archives have.
+    pub(crate) fn holds_archives(&self) -> bool {
+        let endings = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".oci"].map(str::as_bytes);
+        let is_archive = |name: &[u8]| endings.iter().any(|ending| name.ends_with(ending));
+        self.members.keys().any(|name| is_archive(name))
     }
 
     /// Whether members have the names that tools give to the parts of images.
@@ -197,10 +205,56 @@ fn is_part_of_image(name: &[u8]) -> bool {
             .any(hex_before)
 }
 
-/// The pass over the headers.
-struct Scan<'a> {
+/// What a pass goes over: each call asks for what lies at or behind what the one before asked for.
+/// [`io::ErrorKind::InvalidData`] says that bytes cannot be had because the file is damaged.
+pub(crate) trait Tape {
+    /// Reads what lies at position `at`: all that `bytes` takes, fewer only where the tape ends.
+    fn fill(&mut self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
+
+    /// Goes over the content of a member, and on to position `end`. The length of the tape when it
+    /// ends before that.
+    fn pass(&mut self, content: Extent, end: u64) -> io::Result<Result<(), u64>>;
+
+    /// The end mark has been seen.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// A file that may be read anywhere.
+pub(crate) struct Positions<'a> {
     file: &'a File,
     length: u64,
+}
+
+impl<'a> Positions<'a> {
+    pub(crate) fn new(file: &'a File, length: u64) -> Self {
+        Self { file, length }
+    }
+}
+
+impl Tape for Positions<'_> {
+    fn fill(&mut self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+        let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
+        let most = left.min(bytes.len());
+        self.file.read_exact_at(&mut bytes[..most], at)?;
+        Ok(most)
+    }
+
+    fn pass(&mut self, _: Extent, end: u64) -> io::Result<Result<(), u64>> {
+        Ok(if end <= self.length {
+            Ok(())
+        } else {
+            Err(self.length)
+        })
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The pass over the headers.
+struct Scan<'a, T> {
+    tape: &'a mut T,
     stopped: &'a dyn Fn() -> bool,
     /// Of the next header.
     position: u64,
@@ -226,11 +280,14 @@ enum Stop {
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        Self::Read(error)
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Damage(error.to_string()),
+            _ => Self::Read(error),
+        }
     }
 }
 
-impl Scan<'_> {
+impl<T: Tape> Scan<'_, T> {
     fn run(&mut self) -> Result<(), Stop> {
         while let Some(header) = self.next_header()? {
             let data = self.position + BLOCK;
@@ -248,29 +305,29 @@ impl Scan<'_> {
             }
             let moved = self.skip_sparse_map(&header)?;
             let end = end.saturating_add(moved);
-            let fits = end <= self.length;
-            self.remember(&header, extent, fits);
+            let passed = self.tape.pass(extent, end);
+            self.remember(&header, extent, matches!(passed, Ok(Ok(()))));
             self.position = end;
-            if !fits {
+            if let Err(length) = passed? {
                 return Err(Stop::Damage(format!(
-                    "it ends after {} bytes, in the middle of a member that reaches to byte {end}",
-                    self.length
+                    "it ends after {length} bytes, in the middle of a member that reaches to byte {end}"
                 )));
             }
         }
-        Ok(())
+        Ok(self.tape.finish()?)
     }
 
     /// The header at `position`; `None` at the end of the archive.
     fn next_header(&mut self) -> Result<Option<Header>, Stop> {
-        if self.position >= self.length {
-            return Err(Stop::Damage("it ends without an end mark".into()));
-        }
         if (self.stopped)() {
             return Err(Stop::Read(io::ErrorKind::Interrupted.into()));
         }
         let mut header = Header::new_old();
-        self.read_block(self.position, header.as_mut_bytes())?;
+        match self.tape.fill(header.as_mut_bytes(), self.position)? as u64 {
+            0 => return Err(Stop::Damage("it ends without an end mark".into())),
+            BLOCK => {}
+            _ => return Err(self.damaged("is cut off")),
+        }
         if header.as_bytes().iter().all(|&b| b == 0) {
             return Ok(None);
         }
@@ -311,11 +368,8 @@ impl Scan<'_> {
         if extent.size > MAX_EXTENSION {
             return Err(self.damaged("has an extension of more than 1 MiB"));
         }
-        if extent.offset + extent.size > self.length {
-            return Err(self.damaged("is cut off"));
-        }
         let mut bytes = vec![0; usize::try_from(extent.size).unwrap_or_default()];
-        self.file.read_exact_at(&mut bytes, extent.offset)?;
+        self.read_block(extent.offset, &mut bytes)?;
         if kind.is_pax_local_extensions() {
             return self.read_pax(&bytes);
         }
@@ -393,13 +447,11 @@ impl Scan<'_> {
         self.index.insert(&name, member);
     }
 
-    fn read_block(&self, at: u64, block: &mut [u8]) -> Result<(), Stop> {
-        match self.file.read_exact_at(block, at) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged("is cut off"))
-            }
-            result => Ok(result?),
+    fn read_block(&mut self, at: u64, block: &mut [u8]) -> Result<(), Stop> {
+        if self.tape.fill(block, at)? < block.len() {
+            return Err(self.damaged("is cut off"));
         }
+        Ok(())
     }
 
     fn damaged(&self, what: &str) -> Stop {

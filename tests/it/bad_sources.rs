@@ -30,8 +30,8 @@ fn files_that_are_no_archives_are_refused_with_a_sentence() {
         (&[0; 10240], ErrorKind::NotAnImage, "is no archive"),
         (&tar, ErrorKind::NotAnImage, "without manifest.json"),
         (&tar[..600], ErrorKind::NotAnImage, "damaged tar file"),
-        (&gzip(&tar), ErrorKind::Unsupported, "with gzip"),
-        (&zstd(&tar), ErrorKind::Unsupported, "with zstd"),
+        (&gzip(&tar), ErrorKind::NotAnImage, "without manifest.json"),
+        (&zstd(&tar), ErrorKind::NotAnImage, "without manifest.json"),
         (b"\xfd7zXZ\0\0\x04", ErrorKind::Unsupported, "with xz"),
         (b"BZh91AY&SY", ErrorKind::Unsupported, "with bzip2"),
     ];
@@ -52,9 +52,10 @@ fn files_that_are_no_archives_are_refused_with_a_sentence() {
 }
 
 #[test]
-fn in_a_folder_compressed_archives_warn_and_other_files_do_not() {
+fn in_a_folder_compressions_that_are_not_read_warn_and_other_files_do_not() {
     let dir = tempdir().unwrap();
     fs::write(dir.path().join("a.gz"), gzip(b"anything")).unwrap();
+    fs::write(dir.path().join("a.xz"), b"\xfd7zXZ\0\0\x04").unwrap();
     fs::write(dir.path().join("b"), noise(1, 5000)).unwrap();
     docker_archive(
         &dir.path().join("c"),
@@ -67,7 +68,7 @@ fn in_a_folder_compressed_archives_warn_and_other_files_do_not() {
     assert!(
         found.warnings[0]
             .to_string()
-            .contains("a.gz: is compressed with gzip")
+            .contains("a.xz: is compressed with xz")
     );
 }
 

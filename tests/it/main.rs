@@ -4,6 +4,7 @@
 
 mod archives;
 mod bad_layouts;
+mod bad_packed;
 mod bad_registries;
 mod bad_sources;
 mod bad_tar;
@@ -17,6 +18,7 @@ mod fixtures;
 mod memory;
 mod naming;
 mod net;
+mod packed;
 mod push;
 mod serve;
 mod sources;

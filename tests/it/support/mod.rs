@@ -6,6 +6,7 @@ pub(crate) mod command;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod members;
+pub(crate) mod packing;
 pub(crate) mod proxy;
 pub(crate) mod pushing;
 pub(crate) mod registry;
