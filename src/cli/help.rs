@@ -192,6 +192,8 @@ Sources are recognised by what is in them, never by their names:
   docker save      a tar archive, from before and since Docker 25, with one
                    image or many; layers plain, gzip or zstd
   a folder         searched for these at any depth
+  -                standard input: an archive, redirected or piped; a pipe is
+                   kept in $TMPDIR, in a file without a name, until the end
 
 Archives may be compressed as a whole with gzip or zstd. These are decoded from
 the start to the end, layer by layer, and again after a cut; zstd windows up to

@@ -3,7 +3,7 @@
 mod rows;
 mod text;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -11,9 +11,11 @@ use crate::cli::args::{Args, Output};
 use crate::cli::list::rows::{BrokenRow, Row};
 use crate::cli::list::text::{columns, table};
 use crate::cli::usage::UsageError;
-use crate::cli::{Exit, Streams, logging, results, settle, summary};
-use crate::image::discover::{self, Options};
+use crate::cli::{Exit, Streams, Surroundings, logging, results, settle, summary};
+use crate::image::discover::{self, Found, Options, Watch};
+use crate::image::error::ImageError;
 use crate::image::filter::{Filter, Selection};
+use crate::image::stdin::{self, StandardInput};
 use crate::observe::console::Console;
 use crate::observe::text::safe;
 use crate::push::report::{ErrorReport, Outcome};
@@ -30,8 +32,8 @@ struct Listing {
     warnings: Vec<String>,
 }
 
-pub(crate) fn run(args: Args, mut streams: Streams) -> Exit {
-    let (filter, sources) = match settled(&args) {
+pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) -> Exit {
+    let (filter, sources, stdin) = match settled(&args, &mut around) {
         Ok(settled) => settled,
         Err(error) => return streams.refuse(&error),
     };
@@ -49,7 +51,10 @@ pub(crate) fn run(args: Args, mut streams: Streams) -> Exit {
         follow_links: args.follow_links,
     };
     for source in &sources {
-        listing.look_through(source, options, &filter, args.long);
+        match find(source, options, stdin.as_ref()) {
+            Ok(found) => listing.take(source, found, &filter, args.long),
+            Err(error) => listing.fail(error.to_string()),
+        }
     }
     let exit = listing.judge();
     if !streams.quiet {
@@ -71,15 +76,31 @@ pub(crate) fn run(args: Args, mut streams: Streams) -> Exit {
     streams.conclude(&text, exit)
 }
 
-fn settled(args: &Args) -> Result<(Filter, Vec<std::path::PathBuf>), UsageError> {
+type Settled = (Filter, Vec<PathBuf>, Option<StandardInput>);
+
+fn settled(args: &Args, around: &mut Surroundings) -> Result<Settled, UsageError> {
     settle::contradictions(args)?;
     if args.operands.is_empty() {
         return Err(UsageError::new("no source").hint("hoist list SOURCE..."));
     }
-    Ok((
-        settle::filter(args)?,
-        settle::sources(args.operands.clone())?,
-    ))
+    let filter = settle::filter(args)?;
+    let sources = settle::sources(args.operands.clone())?;
+    let stdin = settle::stdin(&sources, around)?;
+    Ok((filter, sources, stdin))
+}
+
+fn find(
+    source: &Path,
+    options: Options,
+    stdin: Option<&StandardInput>,
+) -> Result<Found, ImageError> {
+    match stdin.filter(|_| source == Path::new(stdin::NAME)) {
+        Some(stdin) => stdin.discover(Watch {
+            stopped: &|| false,
+            telling: &|_| {},
+        }),
+        None => discover::discover(source, options),
+    }
 }
 
 fn warn(console: &Console, warnings: &[String]) {
@@ -89,13 +110,9 @@ fn warn(console: &Console, warnings: &[String]) {
 }
 
 impl Listing {
-    fn look_through(&mut self, source: &Path, options: Options, filter: &Filter, long: bool) {
-        let found = match discover::discover(source, options) {
-            Ok(found) => found,
-            Err(error) => return self.fail(error.to_string()),
-        };
+    fn take(&mut self, source: &Path, found: Found, filter: &Filter, long: bool) {
         if found.images.is_empty() && found.broken.is_empty() {
-            self.fail(format!("{}: holds no image", source.display()));
+            self.fail(format!("{}: holds no image", stdin::subject(source)));
         }
         self.broken.extend(found.broken.iter().map(BrokenRow::of));
         let warnings = found.warnings.iter().map(ToString::to_string);

@@ -21,7 +21,9 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Seek as _, Write};
+use std::os::fd::AsFd as _;
 use std::sync::mpsc::Receiver;
 
 use crate::cli::args::{Args, Command, Output};
@@ -36,6 +38,10 @@ pub struct Process {
     pub args: Vec<OsString>,
     pub env: BTreeMap<OsString, OsString>,
     pub stdin: Box<dyn Read + Send>,
+    /// Standard input again, where that is a regular file and stands at its start: it can be read in
+    /// any order then.
+    pub stdin_file: Option<File>,
+    pub stdin_is_terminal: bool,
     pub stdout: Box<dyn Write + Send>,
     pub stderr: Box<dyn Write + Send>,
     pub stdout_is_terminal: bool,
@@ -54,6 +60,8 @@ impl Process {
             args: std::env::args_os().skip(1).collect(),
             env: std::env::vars_os().collect(),
             stdin: Box::new(io::stdin()),
+            stdin_file: stdin_file(),
+            stdin_is_terminal: io::stdin().is_terminal(),
             stdout: Box::new(io::stdout()),
             stderr: Box::new(io::stderr()),
             stdout_is_terminal: io::stdout().is_terminal(),
@@ -61,6 +69,14 @@ impl Process {
             signals: Box::new(signals::of_this_process),
         }
     }
+}
+
+/// A file that somebody has read from already goes on where that ended, as a pipe does.
+fn stdin_file() -> Option<File> {
+    let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let at_start = is_file && file.stream_position().is_ok_and(|position| position == 0);
+    at_start.then_some(file)
 }
 
 /// The exit codes, part of the contract.
@@ -209,12 +225,14 @@ pub fn run(process: Process) -> Exit {
     let surroundings = Surroundings {
         env: process.env,
         stdin: process.stdin,
+        stdin_file: process.stdin_file,
+        stdin_is_terminal: process.stdin_is_terminal,
         stderr_is_terminal: process.stderr_is_terminal,
         signals: process.signals,
     };
     match args.command {
         Some(Command::Push) => push::run(args, surroundings, streams),
-        Some(Command::List) => list::run(args, streams),
+        Some(Command::List) => list::run(args, surroundings, streams),
         Some(Command::Serve) => serve::run(args, surroundings, streams),
         Some(Command::Help) | None => {
             streams.refuse(&UsageError::new("no command").hint("hoist --help"))
@@ -226,6 +244,8 @@ pub fn run(process: Process) -> Exit {
 struct Surroundings {
     env: BTreeMap<OsString, OsString>,
     stdin: Box<dyn Read + Send>,
+    stdin_file: Option<File>,
+    stdin_is_terminal: bool,
     stderr_is_terminal: bool,
     signals: Signals,
 }

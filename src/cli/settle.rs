@@ -10,6 +10,7 @@ use crate::cli::usage::UsageError;
 use crate::cli::{Surroundings, limits, naming};
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
+use crate::image::stdin::{self, Input, StandardInput};
 use crate::net;
 use crate::observe::progress::Detail;
 use crate::push::operation::{Compression, Operation};
@@ -60,7 +61,9 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
         // Wrong usage is said before any source is read.
         net::Http::new(&net).map_err(UsageError::new)?;
     }
+    let stdin = stdin(&standard.sources, around)?;
     let operation = Operation {
+        stdin,
         filter,
         follow_links: args.follow_links,
         naming,
@@ -138,19 +141,46 @@ pub(crate) fn filter(args: &Args) -> Result<Filter, UsageError> {
     })
 }
 
-/// Paths to look through. `-` comes with a later version, and is not taken for a file's name until
-/// then.
+/// Paths to look through; `-` is standard input.
 pub(crate) fn sources(operands: Vec<OsString>) -> Result<Vec<PathBuf>, UsageError> {
     for operand in &operands {
-        if operand == "-" {
-            let message = "standard input cannot be a source in this version";
-            return Err(UsageError::new(message).hint("write it to a file and give its name"));
-        }
         if operand.is_empty() {
             return Err(UsageError::new("\"\" is no source: it is empty"));
         }
     }
+    if operands.iter().filter(|operand| *operand == "-").count() > 1 {
+        let message = "standard input can be read once: - is a source twice";
+        return Err(UsageError::new(message));
+    }
     Ok(operands.into_iter().map(PathBuf::from).collect())
+}
+
+/// Standard input, when it is among `sources`.
+pub(crate) fn stdin(
+    sources: &[PathBuf],
+    around: &mut Surroundings,
+) -> Result<Option<StandardInput>, UsageError> {
+    if !sources
+        .iter()
+        .any(|source| source == Path::new(stdin::NAME))
+    {
+        return Ok(None);
+    }
+    if around.stdin_is_terminal {
+        let message = "standard input is a terminal, and should be an archive";
+        return Err(UsageError::new(message).hint("redirect a file to it, or pipe one into it"));
+    }
+    let folder = around.env.get(OsStr::new("TMPDIR"));
+    let folder = folder.filter(|folder| !folder.is_empty());
+    let folder = folder.map_or_else(|| "/tmp".into(), PathBuf::from);
+    let input = match around.stdin_file.take() {
+        Some(file) => Input::File(file),
+        None => Input::Pipe(std::mem::replace(
+            &mut around.stdin,
+            Box::new(std::io::empty()),
+        )),
+    };
+    Ok(Some(StandardInput::new(input, folder)))
 }
 
 fn operands(
@@ -297,6 +327,8 @@ mod tests {
         Surroundings {
             env: env.collect(),
             stdin: Box::new(std::io::empty()),
+            stdin_file: None,
+            stdin_is_terminal: false,
             stderr_is_terminal: terminal,
             signals: Box::new(|| Ok(std::sync::mpsc::channel().1)),
         }

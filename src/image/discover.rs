@@ -5,7 +5,7 @@ use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-pub use crate::image::found::{Broken, Found, Pass, Watch};
+pub use crate::image::found::{Broken, Found, News, Watch};
 
 use crate::image::error::{ErrorKind, ImageError};
 use crate::image::{archive, layout};
@@ -38,11 +38,11 @@ pub fn discover_until(
     options: Options,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Found, ImageError> {
-    let passing = &|_: Pass<'_>| {};
-    discover_watched(path, options, Watch { stopped, passing })
+    let telling = &|_: News<'_>| {};
+    discover_watched(path, options, Watch { stopped, telling })
 }
 
-/// [`discover_until`], which tells how far passes over large compressed archives are.
+/// [`discover_until`], which tells how far it is where it takes long.
 ///
 /// # Errors
 /// Those of [`discover`].

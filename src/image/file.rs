@@ -11,6 +11,8 @@ pub(crate) struct SourceFile {
     path: PathBuf,
     stamp: Stamp,
     open: Mutex<Weak<File>>,
+    /// Of a file that could not be opened again.
+    held: Option<Arc<File>>,
 }
 
 /// What tells that a file is still the one that was indexed.
@@ -39,6 +41,17 @@ impl SourceFile {
             path: path.into(),
             stamp: Stamp::of(&std::fs::metadata(path)?),
             open: Mutex::default(),
+            held: None,
+        })
+    }
+
+    /// A file that has no path to open it by; `path` is for messages.
+    pub(crate) fn held(path: &Path, file: File) -> io::Result<Self> {
+        Ok(Self {
+            path: path.into(),
+            stamp: Stamp::of(&file.metadata()?),
+            open: Mutex::default(),
+            held: Some(Arc::new(file)),
         })
     }
 
@@ -56,13 +69,18 @@ impl SourceFile {
         if let Some(file) = open.upgrade() {
             return Ok(file);
         }
-        let file = Arc::new(File::open(&self.path)?);
+        let file = match &self.held {
+            Some(file) => Arc::clone(file),
+            None => Arc::new(File::open(&self.path)?),
+        };
         if Stamp::of(&file.metadata()?) != self.stamp {
             return Err(io::Error::other(
                 "the file was changed since it was looked into",
             ));
         }
-        *open = Arc::downgrade(&file);
+        if self.held.is_none() {
+            *open = Arc::downgrade(&file);
+        }
         Ok(file)
     }
 

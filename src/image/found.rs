@@ -28,12 +28,17 @@ pub struct Broken {
 /// Told of one image; the others are counted. A manifest of 4 MiB can lack 25,000 layers.
 const MAX_PROBLEMS: usize = 20;
 
-/// How far the first pass over a compressed archive is, in bytes of the file.
+/// What is told of a search that takes long.
 #[derive(Clone, Copy, Debug)]
-pub struct Pass<'a> {
-    pub path: &'a Path,
-    pub read: u64,
-    pub size: u64,
+pub enum News<'a> {
+    /// How much was read of what is read to its end before anything else; `size` where it is known.
+    Reading {
+        path: &'a Path,
+        read: u64,
+        size: Option<u64>,
+    },
+    /// Standard input is kept, in a file in `folder`.
+    Spooled { folder: &'a Path, size: u64 },
 }
 
 /// Who watches a search.
@@ -41,8 +46,7 @@ pub struct Pass<'a> {
 pub struct Watch<'a> {
     /// Whether the search is to end soon, with what there is.
     pub stopped: &'a dyn Fn() -> bool,
-    /// Is told how far long passes are.
-    pub passing: &'a dyn Fn(Pass<'_>),
+    pub telling: &'a dyn Fn(News<'_>),
 }
 
 impl Found {

@@ -24,4 +24,5 @@ mod packed;
 pub mod platform;
 pub mod reference;
 pub mod source;
+pub mod stdin;
 mod tar_index;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::observe::event::{BlobStatus, Event, ImageStatus, Meter};
+use crate::observe::text::bytes;
 
 /// How far back the rate looks.
 const WINDOW: Duration = Duration::from_secs(8);
@@ -27,6 +28,8 @@ pub(crate) struct Board {
     /// The figure shown never falls: re-sent bytes are no step back.
     most_done: u64,
     pause: Option<(Instant, String)>,
+    /// A source that is being read to its end: how much, and how much there is.
+    reading: Option<(String, u64, Option<u64>)>,
 }
 
 /// Images that are through, by how.
@@ -121,14 +124,27 @@ impl Board {
                 self.names.remove(image);
                 *self.count(*status) += 1;
             }
+            Event::Reading { path, read, size } => {
+                self.reading = Some((path.clone(), *read, *size));
+            }
+            Event::Discovered { .. } => self.reading = None,
             Event::Pressure { host, wait, .. } => {
                 self.pause = Some((now + *wait, host.clone()));
             }
             Event::Warning { .. }
-            | Event::Discovered { .. }
+            | Event::Spooled { .. }
             | Event::Retrying { .. }
             | Event::Interrupted => {}
         }
+    }
+
+    /// "app.tar.gz: 34 % read"
+    pub(crate) fn reading(&self) -> Option<String> {
+        let (path, read, size) = self.reading.as_ref()?;
+        Some(match size {
+            Some(size) => format!("{path}: {} % read", read * 100 / size.max(&1)),
+            None => format!("{path}: {} read", bytes(*read)),
+        })
     }
 
     /// The name of an image that has started and not finished.

@@ -17,6 +17,18 @@ pub enum Event {
         path: String,
         images: usize,
     },
+    /// How much was read of what must be read to its end before anything else, now and then; `size`
+    /// where it is known.
+    Reading {
+        path: String,
+        read: u64,
+        size: Option<u64>,
+    },
+    /// Standard input is kept in a file in `folder` until the end.
+    Spooled {
+        folder: String,
+        size: u64,
+    },
     /// What is going to happen. `blobs` and `bytes` count each blob once for each repository that it
     /// is to be in, as stored.
     Planned {

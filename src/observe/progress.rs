@@ -59,7 +59,11 @@ impl Watcher for Bar {
 
     fn tick(&mut self) {
         let figures = self.lines.board.figures(Instant::now());
-        self.lines.console.show(display(&figures, self.width));
+        let mut lines = display(&figures, self.width);
+        if let (0, Some(reading)) = (figures.images, self.lines.board.reading()) {
+            lines.push(fitted(&safe(&reading), self.width.saturating_sub(1)));
+        }
+        self.lines.console.show(lines);
     }
 
     fn end(&mut self) {
@@ -130,6 +134,11 @@ impl Watcher for Lines {
             Event::Warning { message } => {
                 self.say(Detail::Warnings, &format!("warning: {message}"));
             }
+            Event::Spooled { folder, size } => {
+                let size = bytes(*size);
+                let text = format!("standard input: {size}, kept in {folder} until the end");
+                self.say(Detail::Images, &text);
+            }
             Event::Discovered { path, images } => {
                 let images = count(*images, "image");
                 self.say(Detail::Images, &format!("{images} in {path}"));
@@ -171,7 +180,7 @@ impl Watcher for Lines {
             Event::Interrupted => {
                 self.say(Detail::Warnings, "ending what runs; once more ends at once");
             }
-            Event::BlobStarted { .. } | Event::ImageFinished { .. } => {}
+            Event::Reading { .. } | Event::BlobStarted { .. } | Event::ImageFinished { .. } => {}
         }
         self.board.apply(event, Instant::now());
     }
@@ -180,6 +189,8 @@ impl Watcher for Lines {
         let figures = self.board.figures(Instant::now());
         if figures.images > 0 {
             self.say(Detail::Images, &headline(&figures));
+        } else if let Some(reading) = self.board.reading() {
+            self.say(Detail::Images, &reading);
         }
     }
 

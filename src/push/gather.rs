@@ -1,10 +1,14 @@
 //! From what the user typed to images with targets, and a word about everything that is left out.
 
-use crate::image::discover::{self, Broken};
+use std::cell::RefCell;
+use std::path::Path;
+
+use crate::image::discover::{self, Broken, Found, News, Watch};
 use crate::image::error::{ErrorKind, ImageError};
 use crate::image::filter::Selection;
 use crate::image::name::{self, Assigned, FoundName, KnownNames, Named, Target};
 use crate::image::source::{Content, Image, LayerForm};
+use crate::image::stdin;
 use crate::observe::event::Event;
 use crate::push::operation::Operation;
 use crate::push::report::ErrorReport;
@@ -65,10 +69,7 @@ impl Operation {
             known: KnownNames::default(),
         };
         for path in &self.sources {
-            let options = discover::Options {
-                follow_links: self.follow_links,
-            };
-            let discovered = discover::discover_until(path, options, &|| stop.is_stopped());
+            let discovered = self.discover(path, stop, tell);
             if stop.is_stopped() {
                 // What was found of it may be half of what it holds.
                 break;
@@ -118,6 +119,27 @@ impl Operation {
             .extend(chosen.broken.into_iter().map(Candidate::broken));
         self.name(chosen.images, &mut gathered);
         gathered
+    }
+
+    fn discover(
+        &self,
+        path: &Path,
+        stop: &Stop,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Found, ImageError> {
+        let tell = RefCell::new(tell);
+        let telling = |news: News<'_>| tell.borrow_mut()(news.into());
+        let watch = Watch {
+            stopped: &|| stop.is_stopped(),
+            telling: &telling,
+        };
+        if let (true, Some(stdin)) = (path == Path::new(stdin::NAME), &self.stdin) {
+            return stdin.discover(watch);
+        }
+        let options = discover::Options {
+            follow_links: self.follow_links,
+        };
+        discover::discover_watched(path, options, watch)
     }
 
     /// What was asked for manifests that hoist makes, where it makes none.
@@ -216,5 +238,21 @@ fn as_named(image: &Image) -> Named<'_> {
         names: &image.names,
         identity: image.identity(),
         path: image.source.path(),
+    }
+}
+
+impl From<News<'_>> for Event {
+    fn from(news: News<'_>) -> Self {
+        match news {
+            News::Reading { path, read, size } => Self::Reading {
+                path: path.display().to_string(),
+                read,
+                size,
+            },
+            News::Spooled { folder, size } => Self::Spooled {
+                folder: folder.display().to_string(),
+                size,
+            },
+        }
     }
 }

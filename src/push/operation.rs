@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::image::compress::Compressor;
 use crate::image::filter::Filter;
 use crate::image::name::{Destination, Naming};
+use crate::image::stdin::StandardInput;
 use crate::net;
 use crate::observe::event::{Event, Observer};
 use crate::pool::semaphore::Semaphore;
@@ -25,6 +26,8 @@ use crate::registry::clock::{Stop, SystemClock};
 #[derive(Clone, Debug)]
 pub struct Operation {
     pub sources: Vec<PathBuf>,
+    /// What the source `-` means; without it, a file of that name.
+    pub stdin: Option<StandardInput>,
     pub destination: Destination,
     pub filter: Filter,
     pub follow_links: bool,
@@ -73,6 +76,7 @@ impl Operation {
     ) -> Self {
         Self {
             sources: sources.into_iter().map(Into::into).collect(),
+            stdin: None,
             destination,
             filter: Filter::default(),
             follow_links: false,

@@ -69,8 +69,8 @@ fn wrong_usage_is_a_sentence_on_standard_error_and_exit_2() {
             "error: unknown option --dry-run\n",
         ),
         (
-            &["push", "-", "localhost/"],
-            "error: standard input cannot be a source",
+            &["push", "-", "a.tar", "-", "localhost/"],
+            "error: standard input can be read once: - is a source twice",
         ),
         (
             &["push", "-u", "me", "--password-stdin", "-", "localhost/"],

@@ -23,6 +23,7 @@ mod push;
 mod serve;
 mod sources;
 mod static_binary;
+mod stdin;
 mod support;
 mod tidy;
 mod trouble;

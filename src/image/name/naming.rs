@@ -9,6 +9,7 @@ use crate::image::name::map::Map;
 use crate::image::name::rename::{Rename, rename};
 use crate::image::name::{FoundName, Named, SourceName, repository_of_path, resolve};
 use crate::image::reference::{DOCKER_HUB, Host, Repository, Tag};
+use crate::image::stdin::subject;
 
 /// What the user wants names to become, besides where they go. The default keeps them.
 #[derive(Clone, Debug, Default)]
@@ -133,7 +134,7 @@ fn own_repository(path: &Path) -> Result<(Host, Repository), String> {
     found.ok_or_else(|| {
         format!(
             "neither the image nor {} gives it a name: name its repository, as in host/repository",
-            path.display()
+            subject(path)
         )
     })
 }

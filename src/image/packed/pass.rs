@@ -4,13 +4,13 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use crate::image::file::SourceFile;
-use crate::image::found::{Pass, Watch};
+use crate::image::found::{News, Watch};
 use crate::image::packed::decoder::Decoder;
 use crate::image::packed::documents::{Documents, HEAD};
 use crate::image::tar_index::{Extent, Tape};
 
 /// Bytes of the file between two words about progress.
-const NEWS: u64 = 16 << 20;
+const STEP: u64 = 16 << 20;
 
 /// Bytes behind the end mark of the tar file that are still decoded, so that the checksum is seen
 /// which follows them. Tools pad to 10 KiB.
@@ -65,12 +65,12 @@ impl<'a> Forward<'a> {
             if (watch.stopped)() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            if read >= told.saturating_add(NEWS) {
+            if read >= told.saturating_add(STEP) {
                 *told = read;
-                (watch.passing)(Pass {
+                (watch.telling)(News::Reading {
                     path,
                     read,
-                    size: *size,
+                    size: Some(*size),
                 });
             }
             Ok(())
