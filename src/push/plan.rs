@@ -152,21 +152,43 @@ impl Plan {
 
     /// How much there is to do. Sizes of layers still to be compressed count as they are stored.
     pub(crate) fn announcement(&self) -> Event {
-        let mut seen: HashSet<(BlobId, RepositoryId)> = HashSet::new();
-        for image in &self.images {
-            let blobs: Vec<BlobId> = image.content.blobs().collect();
+        let mut images_in: HashMap<RepositoryId, Vec<usize>> = HashMap::new();
+        for (number, image) in self.images.iter().enumerate() {
             for delivery in &image.deliveries {
-                seen.extend(blobs.iter().map(|&blob| (blob, delivery.repository)));
+                images_in
+                    .entry(delivery.repository)
+                    .or_default()
+                    .push(number);
             }
+        }
+        // An image may go to thousands of repositories: what it weighs is counted once.
+        let alone: Vec<(usize, u64)> = (0..self.images.len())
+            .map(|number| self.weight(&[number]))
+            .collect();
+        let (mut blobs, mut bytes) = (0, 0);
+        for images in images_in.values() {
+            let (count, size) = match images[..] {
+                [number] => alone[number],
+                _ => self.weight(images),
+            };
+            blobs += count;
+            bytes += size;
         }
         Event::Planned {
             images: self.images.len(),
-            blobs: seen.len(),
-            bytes: seen
-                .iter()
-                .map(|&(blob, _)| self.blobs[blob].stored_size)
-                .sum(),
+            blobs,
+            bytes,
         }
+    }
+
+    /// How many blobs `images` have together, and their stored bytes.
+    fn weight(&self, images: &[usize]) -> (usize, u64) {
+        let all = images
+            .iter()
+            .flat_map(|&number| self.images[number].content.blobs());
+        let blobs: HashSet<BlobId> = all.collect();
+        let size = blobs.iter().map(|&blob| self.blobs[blob].stored_size).sum();
+        (blobs.len(), size)
     }
 
     /// Where a blob lies in a source that has to be read in order.
