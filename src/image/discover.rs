@@ -176,9 +176,11 @@ impl Walk<'_> {
 
     fn finish(mut self, top: &Path) -> Found {
         if self.links > 0 {
-            let count = self.links;
-            let message =
-                format!("{count} symbolic links were passed over (--follow-links follows them)");
+            let (links, them) = match self.links {
+                1 => ("1 symbolic link was".to_owned(), "it"),
+                count => (format!("{count} symbolic links were"), "them"),
+            };
+            let message = format!("{links} passed over (--follow-links follows {them})");
             self.warn(ImageError::new(ErrorKind::NotAnImage, top, message));
         }
         self.found

@@ -14,6 +14,7 @@ mod cli_push;
 mod cli_serve;
 mod cli_terminal;
 mod compress;
+mod discovery;
 mod fixtures;
 mod memory;
 mod naming;
