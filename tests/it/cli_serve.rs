@@ -75,11 +75,23 @@ fn a_folder_that_cannot_be_written_to_is_a_warning() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_a_sentence() {
+fn a_folder_has_one_registry_at_a_time() {
     let dir = tempdir().unwrap();
+    let (running, _) = serve(&dir, &[]);
+    let second = || hoist(["serve", "--listen", "127.0.0.1:0"]).arg(dir.path());
+    let refused = second().run().expect_code(1);
+    refused.expect_stderr("is served by another registry");
+    drop(running);
+    let mut third = second().spawn();
+    third.wait_for_stdout("listening on ");
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_sentence() {
+    let (dir, other) = (tempdir().unwrap(), tempdir().unwrap());
     let (running, address) = serve(&dir, &[]);
     let output = hoist(["serve", "--listen", &address])
-        .arg(dir.path())
+        .arg(other.path())
         .run()
         .expect_code(1);
     let output = output.expect_stderr(&format!(" on {address} failed: "));

@@ -18,7 +18,7 @@ pub(super) mod sessions;
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,15 +37,31 @@ pub(super) struct Store {
     /// Every repository that was asked for, with the lock that guards its index.
     layouts: Mutex<BTreeMap<Repository, Arc<Mutex<()>>>>,
     pub(super) sessions: Sessions,
+    /// Held as long as this store lives, so that no other one writes the same indexes.
+    _lock: File,
 }
 
 /// The component that no repository can have.
 const LAYOUT: &str = "_";
 const UPLOADS: &str = "_uploads";
 
+/// The folder itself is what is locked: no file of ours lies among the layouts.
+fn lock(dir: &Path) -> io::Result<File> {
+    let folder = File::open(dir)?;
+    match folder.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            format!("{} is served by another registry", dir.display()),
+        )),
+        // Some network file systems have no locks; they are served all the same.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(folder),
+    }
+}
+
 impl Store {
     pub(super) fn open(dir: &Path, durable: bool, upload_age: Duration) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
+        let folder_lock = lock(dir)?;
         let mut layouts = BTreeMap::new();
         find_layouts(dir, "", &mut |repository| {
             layouts.insert(repository, Arc::default());
@@ -55,6 +71,7 @@ impl Store {
             durable,
             layouts: Mutex::new(layouts),
             sessions: Sessions::open(dir.join(UPLOADS), upload_age, durable),
+            _lock: folder_lock,
         })
     }
 
