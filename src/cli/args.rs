@@ -57,6 +57,8 @@ pub(crate) struct Args {
     pub(crate) follow_links: bool,
     pub(crate) renames: Vec<Rename>,
     pub(crate) map: Option<PathBuf>,
+    pub(crate) partial_index: bool,
+    pub(crate) push_foreign: bool,
     pub(crate) tags: Vec<Tag>,
 
     pub(crate) jobs: Option<u32>,

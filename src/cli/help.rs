@@ -199,6 +199,10 @@ Archives may be compressed as a whole with gzip or zstd. These are decoded from
 the start to the end, layer by layer, and again after a cut; zstd windows up to
 128 MiB are read. xz, bzip2 and lz4 are refused.
 
+Of an index with platforms that are not there, docker archives push the others,
+and so does --partial-index everywhere. Without it, what is missing must be at
+the target already. Foreign layers are left out unless --push-foreign is given.
+
 Nothing is unpacked. What has a digest is sent byte for byte and keeps it; plain
 layers of archives are compressed while they are sent, always to the same bytes.
 Names come from the source: RepoTags of an archive, io.containerd.image.name and

@@ -12,9 +12,10 @@ use crate::cli::list::rows::{BrokenRow, Row};
 use crate::cli::list::text::{columns, table};
 use crate::cli::usage::UsageError;
 use crate::cli::{Exit, Streams, Surroundings, logging, results, settle, summary};
-use crate::image::discover::{self, Found, Options, Watch};
+use crate::image::discover::{self, Broken, Found, Options, Watch};
 use crate::image::error::ImageError;
 use crate::image::filter::{Filter, Selection};
+use crate::image::source::{Content, Image};
 use crate::image::stdin::{self, StandardInput};
 use crate::observe::console::Console;
 use crate::observe::text::safe;
@@ -109,6 +110,19 @@ fn warn(console: &Console, warnings: &[String]) {
     }
 }
 
+/// An image that is not all in its source as a broken one: a push might find the rest at its target.
+fn lacking(image: &Image) -> Option<Broken> {
+    let Content::Found(tree) = &image.content else {
+        return None;
+    };
+    let missing = tree.missing();
+    let problems = missing
+        .iter()
+        .map(|missing| format!("{missing} is missing"));
+    let names = image.names.iter().map(ToString::to_string).collect();
+    (!missing.is_empty()).then(|| Broken::new(image.source.path(), names, problems.collect()))
+}
+
 impl Listing {
     fn take(&mut self, source: &Path, found: Found, filter: &Filter, long: bool) {
         if found.images.is_empty() && found.broken.is_empty() {
@@ -121,7 +135,14 @@ impl Listing {
             let path = image.source.path().to_path_buf();
             let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
             match filter.apply(image) {
-                Ok(Selection::Taken(image)) => self.images.push(Row::of(&image, long)),
+                Ok(Selection::Taken { image, note }) => {
+                    let warning = note.map(|note| ImageError::broken(&path, note).to_string());
+                    self.warnings.extend(warning);
+                    match lacking(&image) {
+                        Some(broken) => self.broken.push(BrokenRow::of(&broken)),
+                        None => self.images.push(Row::of(&image, long)),
+                    }
+                }
                 Ok(Selection::LeftOut(why)) => log::info!("{} left out: {why}", path.display()),
                 Err(error) => self.broken.push(BrokenRow {
                     source: path.display().to_string(),

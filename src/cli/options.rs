@@ -124,6 +124,12 @@ const CHOOSE: &[Opt] = &[
     )
     .on(PUSH_LIST),
     Opt::flag(
+        "partial-index",
+        |args| args.partial_index = true,
+        "of an index that is here only in part push the platforms that are whole; docker archives do so anyway",
+    )
+    .on(PUSH_LIST),
+    Opt::flag(
         "follow-links",
         |args| args.follow_links = true,
         "follow symbolic links when a folder is searched",
@@ -234,6 +240,12 @@ const SEND: &[Opt] = &[
         },
         "of manifests made here, for docker archives (default oci)",
     ),
+    Opt::flag(
+        "push-foreign",
+        |args| args.push_foreign = true,
+        "send foreign (non-distributable) layers too, where their bytes are here",
+    )
+    .on(PUSH_LIST),
     Opt::flag(
         "fail-fast",
         |args| args.fail_fast = true,

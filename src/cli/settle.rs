@@ -138,6 +138,8 @@ pub(crate) fn filter(args: &Args) -> Result<Filter, UsageError> {
         min_size: args.min_size,
         max_size: args.max_size,
         platforms: args.platforms.clone(),
+        partial_index: args.partial_index,
+        push_foreign: args.push_foreign,
     })
 }
 

@@ -15,10 +15,10 @@ use crate::image::file::SourceFile;
 use crate::image::found::{Broken, Found, Watch};
 use crate::image::magic;
 use crate::image::merge::Merge;
-use crate::image::oci::{self, Blobs, Listing, MAX_LIST, STOPPED};
+use crate::image::oci::{self, Blobs, Listing, MAX_LIST, MISSING, STOPPED};
 use crate::image::packed::{self, Form};
 use crate::image::source::{Node, Place, Source, Stored};
-use crate::image::tar_index::{Positions, TarIndex};
+use crate::image::tar_index::{Extent, Positions, TarIndex};
 
 /// The images of an archive, plain or compressed as a whole.
 ///
@@ -93,18 +93,27 @@ impl Members for Archive<'_> {
         if (self.stopped)() {
             return Err(STOPPED.into());
         }
-        let extent = self.index.find(name)?;
-        let place = Place::Extent {
-            offset: extent.offset,
-        };
-        Ok(Stored::new(Arc::clone(&self.source), place, extent.size))
+        let extent = self.index.find(name)?.ok_or(MISSING)?;
+        Ok(self.stored(extent))
     }
 }
 
 impl Blobs for Archive<'_> {
-    fn find(&self, digest: &Digest) -> Result<Stored, String> {
+    fn find(&self, digest: &Digest) -> Result<Option<Stored>, String> {
+        if (self.stopped)() {
+            return Err(STOPPED.into());
+        }
         let (algorithm, encoded) = (digest.algorithm_name(), digest.encoded());
-        self.member(&format!("blobs/{algorithm}/{encoded}"))
+        let found = self.index.find(&format!("blobs/{algorithm}/{encoded}"))?;
+        if found.is_none() && self.index.damage().is_some() {
+            // It may have been here: that is another thing than an archive of a part.
+            return Err(MISSING.into());
+        }
+        Ok(found.map(|extent| self.stored(extent)))
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.source)
     }
 }
 
@@ -119,6 +128,13 @@ impl<'a> Archive<'a> {
             index,
             stopped,
         }
+    }
+
+    fn stored(&self, extent: Extent) -> Stored {
+        let place = Place::Extent {
+            offset: extent.offset,
+        };
+        Stored::new(Arc::clone(&self.source), place, extent.size)
     }
 
     pub(crate) fn images(&self) -> Result<Found, ImageError> {

@@ -3,11 +3,15 @@
 mod glob;
 mod platforms;
 
+use std::sync::Arc;
+
 use crate::image::error::ImageError;
 use crate::image::name::{FoundName, repository_of_path, resolve};
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
-use crate::image::source::{Content, Image};
+use crate::image::source::{Content, Image, Place, Stored};
+
+pub(crate) use crate::image::filter::platforms::complete;
 
 /// What the user asked for; the default takes everything.
 #[derive(Clone, Debug, Default)]
@@ -19,13 +23,18 @@ pub struct Filter {
     pub min_size: Option<u64>,
     pub max_size: Option<u64>,
     pub platforms: Vec<Platform>,
+    /// Of an index that is not all in its source take what is.
+    pub partial_index: bool,
+    /// Send layers that are not for registries, where their bytes are here.
+    pub push_foreign: bool,
 }
 
 /// What became of an image.
 #[derive(Clone)]
 pub enum Selection {
-    /// With the names and the platforms that were asked for.
-    Taken(Image),
+    /// With the names and the platforms that were asked for, and a sentence about what else was left
+    /// out of it.
+    Taken { image: Image, note: Option<String> },
     /// Not asked for; the text completes "it was left out: ".
     LeftOut(String),
 }
@@ -36,7 +45,8 @@ impl Filter {
         glob::check(pattern)
     }
 
-    /// What of `image` was asked for: first by name, then by platform, then by the size that is left.
+    /// What of `image` was asked for: first by name, then by platform, then what there is of that,
+    /// then by the size that is left.
     ///
     /// # Errors
     /// An index of which no smaller one can be made.
@@ -47,10 +57,49 @@ impl Filter {
         if let Err(why) = self.choose_platforms(&mut image)? {
             return Ok(Selection::LeftOut(why));
         }
+        self.choose_foreign(&mut image);
+        let note = self.choose_whole(&mut image)?;
         Ok(match self.refuse_size(image.stored_size()) {
             Some(why) => Selection::LeftOut(why),
-            None => Selection::Taken(image),
+            None => Selection::Taken { image, note },
         })
+    }
+
+    /// Decides about layers that are not for registries. One that is nowhere else, having no URL, must
+    /// be at the target when it is not sent.
+    fn choose_foreign(&self, image: &mut Image) {
+        let Content::Found(tree) = &mut image.content else {
+            return;
+        };
+        for node in &mut tree.nodes {
+            for (descriptor, stored) in std::mem::take(&mut node.foreign) {
+                if self.push_foreign {
+                    node.blobs.push((descriptor, stored));
+                } else if descriptor.urls.is_empty() {
+                    let source = Arc::clone(stored.source());
+                    let elsewhere = Stored::new(source, Place::Elsewhere, descriptor.size);
+                    node.blobs.push((descriptor, elsewhere));
+                }
+            }
+        }
+    }
+
+    /// Cuts an index down to what is in the source; gives the sentence about it.
+    fn choose_whole(&self, image: &mut Image) -> Result<Option<String>, ImageError> {
+        let Content::Found(tree) = &image.content else {
+            return Ok(None);
+        };
+        if !self.partial_index {
+            return Ok(None);
+        }
+        let smaller =
+            complete(tree).map_err(|error| ImageError::broken(image.source.path(), error))?;
+        Ok(smaller.map(|(smaller, note)| {
+            let name = image.names.first().map(ToString::to_string);
+            let name = name.unwrap_or_else(|| image.identity().to_string());
+            image.content = Content::Found(smaller);
+            format!("{name} {note}")
+        }))
     }
 
     /// Keeps the names that match. An image without a name is matched by the one it would get.

@@ -57,6 +57,16 @@ impl Found {
     }
 }
 
+/// The first of `names`, and how many more there are.
+pub(crate) fn list(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(MAX_PROBLEMS);
+    names.truncate(MAX_PROBLEMS);
+    match more {
+        0 => names.join(", "),
+        _ => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 impl Broken {
     pub(crate) fn new(path: &Path, names: Vec<String>, mut problems: Vec<String>) -> Self {
         if problems.len() > MAX_PROBLEMS {

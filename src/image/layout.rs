@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::image::digest::Digest;
 use crate::image::error::ImageError;
 use crate::image::found::{Broken, Found};
-use crate::image::oci::{self, Blobs, MAX_LIST, STOPPED};
+use crate::image::oci::{self, Blobs, MAX_LIST, MISSING, STOPPED};
 use crate::image::source::{Place, Source, Stored};
 
 /// Whether the folder says that it is a layout, whole or not.
@@ -97,10 +97,6 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn source(&self) -> Arc<dyn Source> {
-        Arc::clone(&self.source) as Arc<dyn Source>
-    }
-
     fn index_json(&self) -> Result<Vec<u8>, String> {
         let path = self.source.path.join("index.json");
         let size = self.regular_file(&path)?;
@@ -138,7 +134,11 @@ impl Reader<'_> {
 }
 
 impl Blobs for Reader<'_> {
-    fn find(&self, digest: &Digest) -> Result<Stored, String> {
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.source) as Arc<dyn Source>
+    }
+
+    fn find(&self, digest: &Digest) -> Result<Option<Stored>, String> {
         if (self.stopped)() {
             return Err(STOPPED.into());
         }
@@ -150,12 +150,12 @@ impl Blobs for Reader<'_> {
         if !inside {
             return Err(LEAVES.into());
         }
-        let size = self.regular_file(&path)?;
-        Ok(Stored::new(
-            self.source(),
-            Place::Blob(digest.clone()),
-            size,
-        ))
+        let place = Place::Blob(digest.clone());
+        match self.regular_file(&path) {
+            Ok(size) => Ok(Some(Stored::new(self.source(), place, size))),
+            Err(why) if why == MISSING => Ok(None),
+            Err(why) => Err(why),
+        }
     }
 }
 
@@ -163,7 +163,7 @@ const LEAVES: &str = "is a link that leaves the layout (--follow-links allows it
 
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "is missing".into(),
+        io::ErrorKind::NotFound => MISSING.into(),
         _ => format!("cannot be read: {error}"),
     }
 }

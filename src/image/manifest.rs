@@ -39,6 +39,9 @@ pub struct Descriptor {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub annotations: BTreeMap<String, String>,
+    /// The bytes themselves in base64, unchecked (image-spec 1.1 `descriptor.md`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<str>>,
 }
 
 impl Descriptor {
@@ -51,6 +54,7 @@ impl Descriptor {
             artifact_type: None,
             urls: Vec::new(),
             annotations: BTreeMap::new(),
+            data: None,
         }
     }
 

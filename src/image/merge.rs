@@ -33,7 +33,9 @@ pub(crate) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    pub(crate) fn new(archive: &'a Archive<'a>, roots: Vec<Root>) -> Self {
+    pub(crate) fn new(archive: &'a Archive<'a>, mut roots: Vec<Root>) -> Self {
+        let notes = roots.iter_mut().filter_map(Root::keep_whole);
+        let warnings = notes.map(|note| archive.warning(note)).collect();
         Self {
             archive,
             taken: vec![false; roots.len()],
@@ -42,7 +44,10 @@ impl<'a> Merge<'a> {
             known: HashMap::new(),
             names: Vec::new(),
             pushable: HashSet::new(),
-            found: Found::default(),
+            found: Found {
+                warnings,
+                ..Found::default()
+            },
         }
     }
 
@@ -141,15 +146,15 @@ impl<'a> Merge<'a> {
             if taken {
                 continue;
             }
-            if root.problems.is_empty() {
-                self.add(Content::Found(Tree { nodes: root.nodes }), root.names);
-                continue;
-            }
             let covered = |label| self.pushable.contains(label);
-            if !self.found.images.is_empty() && root.labels.iter().all(covered) {
-                let problems = root.problems.join("; ");
+            let covered = !self.found.images.is_empty() && root.labels.iter().all(covered);
+            if covered && !root.is_whole() {
+                let problems = root.into_problems().join("; ");
                 let message = format!("index.json is passed over for manifest.json: {problems}");
                 self.found.warnings.push(self.archive.warning(message));
+            } else if root.problems.is_empty() {
+                let names = root.names.clone();
+                self.add(Content::Found(root.into_tree()), names);
             } else {
                 root.settle(self.archive.source(), &mut self.found);
             }
@@ -194,7 +199,11 @@ fn original(root: &Root, config: &Digest) -> Option<Tree> {
     } else {
         vec![node.clone()]
     };
-    Some(Tree { nodes })
+    let elsewhere = match whole {
+        true => root.elsewhere.clone(),
+        false => Vec::new(),
+    };
+    Some(Tree { nodes, elsewhere })
 }
 
 fn is_real(node: &Node) -> bool {

@@ -12,7 +12,7 @@ mod docker;
 pub mod error;
 mod file;
 pub mod filter;
-mod found;
+pub(crate) mod found;
 mod layout;
 mod magic;
 pub mod manifest;

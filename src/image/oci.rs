@@ -4,37 +4,40 @@
 //! found. Manifests are checked by their digests, blobs by being there in the size that their
 //! descriptor claims, which registries do not check. Everything wrong with an image is collected.
 
-use std::collections::{HashMap, HashSet};
+mod tree;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::image::config::{Config, MAX_CONFIG};
 use crate::image::digest::Digest;
+use crate::image::filter::complete;
 use crate::image::found::{Broken, Found};
-use crate::image::manifest::{Body, Descriptor, MAX_MANIFEST, Manifest};
+use crate::image::manifest::Descriptor;
 use crate::image::media::MediaType;
 use crate::image::name::{FoundName, Names};
-use crate::image::platform::Platform;
-use crate::image::source::{Body as _, Content, Image, Node, Source, Stored, Tree};
+use crate::image::oci::tree::{TreeReader, name_of};
+use crate::image::source::{Content, Image, Node, Source, Stored, Tree};
 
 /// The largest `index.json` or `manifest.json` that is read into memory, in bytes.
 pub(crate) const MAX_LIST: u64 = 16 << 20;
 
-/// The manifests of one image are all kept in memory: so many bytes at most.
-const MAX_TREE: u64 = 64 << 20;
-
-/// Indexes in indexes in indexes: two levels are what tools write.
-const MAX_DEPTH: usize = 8;
+/// What is said of a blob or member that is not there.
+pub(crate) const MISSING: &str = "is missing";
 
 /// Why a blob is not found once it is time to stop.
 pub(crate) const STOPPED: &str = "was not looked for: interrupted";
 
 /// The blobs of a layout.
 pub(crate) trait Blobs {
-    /// Where the blob lies. The error ends a sentence that begins with what it is.
-    fn find(&self, digest: &Digest) -> Result<Stored, String>;
+    /// Where the blob lies, `None` when it is not here. The error ends a sentence that begins with what
+    /// it is.
+    fn find(&self, digest: &Digest) -> Result<Option<Stored>, String>;
+
+    /// The file or folder that holds them.
+    fn source(&self) -> Arc<dyn Source>;
 }
 
 /// The images that an `index.json` lists, in its order, each digest once.
@@ -49,8 +52,10 @@ pub(crate) struct Root {
     pub(crate) names: Vec<FoundName>,
     /// The names as they are written, for messages.
     pub(crate) labels: Vec<String>,
-    /// The manifests that have everything they need, children first; with no problems all of them.
+    /// The manifests that nothing is wrong with, children first; with no problems all of them.
     pub(crate) nodes: Vec<Node>,
+    /// The manifests that are not here.
+    pub(crate) elsewhere: Vec<Descriptor>,
     pub(crate) problems: Vec<String>,
 }
 
@@ -180,6 +185,7 @@ impl Root {
             names: Vec::new(),
             labels,
             nodes: Vec::new(),
+            elsewhere: Vec::new(),
             problems: vec![problem],
         }
     }
@@ -187,33 +193,81 @@ impl Root {
     /// Adds it to what was found, as an image or as a broken one.
     pub(crate) fn settle(self, source: &Arc<dyn Source>, found: &mut Found) {
         if !self.problems.is_empty() {
-            let broken = Broken::new(source.path(), self.labels, self.problems);
-            found.broken.push(broken);
+            let (labels, problems) = (self.labels.clone(), self.into_problems());
+            found
+                .broken
+                .push(Broken::new(source.path(), labels, problems));
             return;
         }
         found.images.push(Image {
             source: Arc::clone(source),
-            names: self.names,
-            content: Content::Found(Tree { nodes: self.nodes }),
+            names: self.names.clone(),
+            content: Content::Found(self.into_tree()),
         });
+    }
+
+    /// Whether nothing is wrong with it, and all of it here.
+    pub(crate) fn is_whole(&self) -> bool {
+        let here = self.nodes.iter().all(Node::has_its_blobs);
+        self.problems.is_empty() && self.elsewhere.is_empty() && here
+    }
+
+    /// Cuts an index down to the images in it that are whole; gives a sentence about it.
+    pub(crate) fn keep_whole(&mut self) -> Option<String> {
+        if !self.problems.is_empty() || self.is_whole() {
+            return None;
+        }
+        let tree = Tree {
+            nodes: std::mem::take(&mut self.nodes),
+            elsewhere: std::mem::take(&mut self.elsewhere),
+        };
+        let (tree, note) = match complete(&tree) {
+            Ok(None) => (tree, None),
+            Ok(Some((smaller, note))) => (smaller, Some(note)),
+            Err(problem) => {
+                self.problems.push(problem);
+                (tree, None)
+            }
+        };
+        let digest = || tree.root().manifest.digest().to_string();
+        let name = self.labels.first().cloned().unwrap_or_else(digest);
+        Tree {
+            nodes: self.nodes,
+            elsewhere: self.elsewhere,
+        } = tree;
+        note.map(|note| format!("{name} {note}"))
+    }
+
+    /// All that is wrong or not here.
+    pub(crate) fn into_problems(mut self) -> Vec<String> {
+        let mut problems = std::mem::take(&mut self.problems);
+        let tree = self.into_tree();
+        let missing = tree.missing().into_iter();
+        problems.extend(missing.map(|what| format!("{what} {MISSING}")));
+        problems
+    }
+
+    pub(crate) fn into_tree(self) -> Tree {
+        Tree {
+            nodes: self.nodes,
+            elsewhere: self.elsewhere,
+        }
     }
 }
 
 /// `None` when the manifest says that it is no container image.
 fn read_root(entry: Entry, blobs: &dyn Blobs) -> Option<Root> {
-    let mut tree = TreeReader {
-        blobs,
-        done: HashMap::new(),
-        left: MAX_TREE,
-        nodes: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut tree = TreeReader::new(blobs);
     let Entry {
         descriptor,
         names,
         labels,
     } = entry;
-    match tree.manifest(&descriptor) {
+    let what = name_of(&descriptor);
+    let manifest = tree.manifest(&descriptor).and_then(|manifest| {
+        manifest.ok_or_else(|| format!("{what} {} {MISSING}", descriptor.digest))
+    });
+    match manifest {
         Ok(manifest) if manifest.subject().is_some() || !manifest.is_image() => return None,
         Ok(manifest) => tree.take(manifest, descriptor.platform, 0),
         Err(problem) => return Some(Root::broken(labels, problem)),
@@ -222,159 +276,7 @@ fn read_root(entry: Entry, blobs: &dyn Blobs) -> Option<Root> {
         names: names.into_list(),
         labels,
         nodes: tree.nodes,
+        elsewhere: tree.elsewhere,
         problems: tree.problems,
     })
-}
-
-/// Reads the manifests below one root.
-struct TreeReader<'a> {
-    blobs: &'a dyn Blobs,
-    /// Whether what was read is whole.
-    done: HashMap<Digest, bool>,
-    /// Bytes of manifests that may still be read.
-    left: u64,
-    nodes: Vec<Node>,
-    problems: Vec<String>,
-}
-
-impl TreeReader<'_> {
-    fn manifest(&mut self, descriptor: &Descriptor) -> Result<Manifest, String> {
-        let media_type = &descriptor.media_type;
-        let what = if media_type.is_index() {
-            "index"
-        } else {
-            "manifest"
-        };
-        let stored = self.stored(what, descriptor)?;
-        let digest = &descriptor.digest;
-        let size = stored.size();
-        self.left = self
-            .left
-            .checked_sub(size.min(MAX_MANIFEST))
-            .ok_or_else(|| {
-                let most = MAX_TREE >> 20;
-                format!("the manifests of the image have more than {most} MiB together")
-            })?;
-        stored
-            .read(MAX_MANIFEST)
-            .and_then(|bytes| {
-                Manifest::parse(bytes, Some(media_type), Some(digest)).map_err(|e| e.to_string())
-            })
-            .map_err(|why| format!("{what} {digest} {why}"))
-    }
-
-    /// Takes a manifest with all below it; false when something is wrong with it.
-    fn take(&mut self, manifest: Manifest, said: Option<Platform>, depth: usize) -> bool {
-        let before = self.problems.len();
-        let parts = match manifest.body() {
-            Body::Index { manifests } => {
-                let mut whole = true;
-                for child in manifests {
-                    whole &= self.child(child, depth + 1);
-                }
-                whole.then(|| (Vec::new(), None))
-            }
-            Body::Image { config, .. } => {
-                let blobs = self.blobs(&manifest);
-                let platform = said.or_else(|| self.platform(config, &blobs));
-                Some((blobs, platform))
-            }
-        };
-        let Some((blobs, platform)) = parts.filter(|_| self.problems.len() == before) else {
-            return false;
-        };
-        self.nodes.push(Node {
-            manifest: manifest.into(),
-            blobs,
-            platform,
-        });
-        true
-    }
-
-    fn child(&mut self, descriptor: &Descriptor, depth: usize) -> bool {
-        if let Some(whole) = self.done.get(&descriptor.digest) {
-            return *whole;
-        }
-        let manifest = if depth > MAX_DEPTH {
-            let digest = &descriptor.digest;
-            Err(format!(
-                "index {digest} is nested more than {MAX_DEPTH} deep"
-            ))
-        } else {
-            self.manifest(descriptor)
-        };
-        let whole = match manifest {
-            Ok(manifest) => self.take(manifest, descriptor.platform.clone(), depth),
-            Err(problem) => {
-                self.problems.push(problem);
-                false
-            }
-        };
-        self.done.insert(descriptor.digest.clone(), whole);
-        whole
-    }
-
-    /// The blobs to push; what is wrong with them goes to the problems.
-    fn blobs(&mut self, manifest: &Manifest) -> Vec<(Descriptor, Stored)> {
-        let mut seen = HashSet::new();
-        let mut blobs = Vec::new();
-        for (position, descriptor) in manifest.blobs().enumerate() {
-            let what = if position == 0 { "config" } else { "layer" };
-            if descriptor.media_type.is_foreign_layer() {
-                continue;
-            }
-            match self.stored(what, descriptor) {
-                Ok(stored) if seen.insert(&descriptor.digest) => {
-                    blobs.push((descriptor.clone(), stored));
-                }
-                Ok(_) => {}
-                Err(problem) => self.problems.push(problem),
-            }
-        }
-        blobs
-    }
-
-    fn stored(&self, what: &str, descriptor: &Descriptor) -> Result<Stored, String> {
-        let digest = &descriptor.digest;
-        if digest.algorithm().is_none() {
-            let name = digest.algorithm_name();
-            return Err(format!(
-                "{what} {digest} has a digest of the unknown algorithm {name:?}"
-            ));
-        }
-        let stored = self
-            .blobs
-            .find(digest)
-            .map_err(|why| format!("{what} {digest} {why}"))?;
-        let (found, claimed) = (stored.size(), descriptor.size);
-        if found != claimed {
-            return Err(format!(
-                "{what} {digest} has {found} bytes, its descriptor says {claimed}"
-            ));
-        }
-        Ok(stored)
-    }
-
-    /// What the config says, when the index above does not.
-    fn platform(
-        &mut self,
-        config: &Descriptor,
-        blobs: &[(Descriptor, Stored)],
-    ) -> Option<Platform> {
-        if !config.media_type.is_image_config() || config.size > MAX_CONFIG {
-            return None;
-        }
-        let (_, stored) = blobs.iter().find(|(d, _)| d.digest == config.digest)?;
-        let parsed = stored.read(MAX_CONFIG).and_then(|bytes| {
-            Config::parse(&bytes).map_err(|e| format!("is no config: {}", json_error(&e)))
-        });
-        match parsed {
-            Ok(known) => known.platform(),
-            Err(why) => {
-                self.problems
-                    .push(format!("config {} {why}", config.digest));
-                None
-            }
-        }
-    }
 }

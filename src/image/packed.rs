@@ -182,11 +182,12 @@ impl Source for Packed {
     }
 }
 
-/// All bytes that pushing `image` reads.
+/// All bytes that pushing `image` may read.
 fn stored(image: &Image) -> Vec<&Stored> {
     match &image.content {
         Content::Found(tree) => {
-            let blobs = tree.nodes.iter().flat_map(|node| &node.blobs);
+            let nodes = tree.nodes.iter();
+            let blobs = nodes.flat_map(|node| node.blobs.iter().chain(&node.foreign));
             blobs.map(|(_, stored)| stored).collect()
         }
         Content::Made(parts) => parts.layers.iter().map(|layer| &layer.stored).collect(),
@@ -197,7 +198,7 @@ fn end(stored: &Stored) -> u64 {
     use crate::image::source::Body as _;
     match stored.place() {
         Place::Extent { offset } => offset.saturating_add(stored.size()),
-        Place::Blob(_) => 0,
+        Place::Blob(_) | Place::Inline(_) | Place::Elsewhere => 0,
     }
 }
 

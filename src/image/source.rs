@@ -33,6 +33,10 @@ pub enum Place {
     Blob(Digest),
     /// So many bytes into the file that is the source.
     Extent { offset: u64 },
+    /// In the descriptor that names them.
+    Inline(Arc<[u8]>),
+    /// Not in the source: to be found at the target.
+    Elsewhere,
 }
 
 /// Bytes in a source: `size` of them, no more and no fewer.
@@ -58,6 +62,11 @@ impl Stored {
 
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Whether the source holds the bytes.
+    pub fn is_here(&self) -> bool {
+        self.place != Place::Elsewhere
     }
 
     /// All the bytes, which must not be more than `limit`.
@@ -87,7 +96,14 @@ impl Body for Stored {
                 "offset behind the end of the blob",
             )
         })?;
-        let inner = self.source.open(&self.place, offset)?;
+        let inner = match &self.place {
+            Place::Inline(bytes) => bytes.open(offset)?,
+            Place::Elsewhere => {
+                let why = "the source does not hold it";
+                return Err(io::Error::new(io::ErrorKind::NotFound, why));
+            }
+            Place::Blob(_) | Place::Extent { .. } => self.source.open(&self.place, offset)?,
+        };
         Ok(Box::new(Exactly { inner, left: rest }))
     }
 }
@@ -166,13 +182,45 @@ pub enum Content {
 pub struct Tree {
     /// Children before parents, each once; the root is the last one. Never empty.
     pub nodes: Vec<Node>,
+    /// Manifests that the nodes name and the source does not hold: to be found at the target, like
+    /// blobs in [`Place::Elsewhere`].
+    pub elsewhere: Vec<Descriptor>,
+}
+
+/// Something that a manifest names and the source does not hold. `Display` says what it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing<'a> {
+    pub role: Role,
+    pub descriptor: &'a Descriptor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Index,
+    Manifest,
+    Config,
+    Layer,
+}
+
+impl fmt::Display for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.role {
+            Role::Index => "index",
+            Role::Manifest => "manifest",
+            Role::Config => "config",
+            Role::Layer => "layer",
+        };
+        write!(f, "{what} {}", self.descriptor.digest)
+    }
 }
 
 #[derive(Clone)]
 pub struct Node {
     pub manifest: Arc<Manifest>,
-    /// The blobs of `manifest` that are to be pushed: foreign layers are not among them.
+    /// The blobs of `manifest` that are to be pushed.
     pub blobs: Vec<(Descriptor, Stored)>,
+    /// Layers that are not for registries, as far as their bytes are here.
+    pub foreign: Vec<(Descriptor, Stored)>,
     /// As the index above says, else as the config says; none for an index.
     pub platform: Option<Platform>,
 }
@@ -204,6 +252,23 @@ pub enum LayerForm {
 }
 
 impl Node {
+    fn missing_blobs(&self) -> impl Iterator<Item = Missing<'_>> {
+        let config = self.manifest.blobs().next().map(|config| &config.digest);
+        let missing = self.blobs.iter().filter(|(_, stored)| !stored.is_here());
+        missing.map(move |(descriptor, _)| {
+            let role = match config == Some(&descriptor.digest) {
+                true => Role::Config,
+                false => Role::Layer,
+            };
+            Missing { role, descriptor }
+        })
+    }
+
+    /// Whether the source holds the blobs it is to be pushed with.
+    pub(crate) fn has_its_blobs(&self) -> bool {
+        self.blobs.iter().all(|(_, stored)| stored.is_here())
+    }
+
     /// Whether pushing it as it is would push uncompressed layers.
     pub(crate) fn has_plain_layers(&self) -> bool {
         match self.manifest.body() {
@@ -254,6 +319,23 @@ impl Tree {
         self.nodes.last().expect("a tree has a root")
     }
 
+    /// All that must be at the target already, each named once.
+    pub fn missing(&self) -> Vec<Missing<'_>> {
+        let manifests = self.elsewhere.iter().map(|descriptor| {
+            let role = match descriptor.media_type.is_index() {
+                true => Role::Index,
+                false => Role::Manifest,
+            };
+            Missing { role, descriptor }
+        });
+        let blobs = self.nodes.iter().flat_map(Node::missing_blobs);
+        let mut seen = HashSet::new();
+        let named = manifests.chain(blobs);
+        named
+            .filter(|missing| seen.insert(&missing.descriptor.digest))
+            .collect()
+    }
+
     fn stored_size(&self) -> u64 {
         let mut seen = HashSet::new();
         let manifests: u64 = self
@@ -262,6 +344,7 @@ impl Tree {
             .map(|n| n.manifest.bytes().len() as u64)
             .sum();
         let blobs = self.nodes.iter().flat_map(|node| &node.blobs);
+        let blobs = blobs.filter(|(_, stored)| stored.is_here());
         let fresh = blobs.filter(|(descriptor, _)| seen.insert(&descriptor.digest));
         manifests + fresh.map(|(descriptor, _)| descriptor.size).sum::<u64>()
     }

@@ -80,17 +80,17 @@ impl TarIndex {
         Ok(recognised.then_some(index))
     }
 
-    /// Where the content of the member `name` lies, links followed. The error ends a sentence that
-    /// begins with the name.
-    pub(crate) fn find(&self, name: &str) -> Result<Extent, String> {
+    /// Where the content of the member `name` lies, links followed; `None` when there is none. The
+    /// error ends a sentence that begins with the name.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Extent>, String> {
         let mut name = member_name(name.as_bytes()).ok_or(LEADS_OUT)?;
         for _ in 0..=MAX_LINKS {
             match self.members.get(name.as_slice()) {
                 None if self.is_full() => {
                     return Err("was not looked for: the archive has too many members".into());
                 }
-                None => return Err("is missing".into()),
-                Some(Member::File(extent)) => return Ok(*extent),
+                None => return Ok(None),
+                Some(Member::File(extent)) => return Ok(Some(*extent)),
                 Some(Member::Unusable(why)) => return Err((*why).into()),
                 Some(Member::Symlink(target)) => {
                     let folder = name.iter().rposition(|&b| b == b'/').unwrap_or(0);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::observe::event::{Emit, Event, Observer};
 use crate::pool::semaphore::Semaphore;
 use crate::pool::workers::Workers;
-use crate::push::plan::{PlannedNode, RepositoryId};
+use crate::push::plan::{Expectation, PlannedNode, RepositoryId};
 use crate::push::report::ErrorReport;
 use crate::push::schedule::{Ended, Schedule, Task};
 use crate::push::task::{Name, NamedBlob, PutWork, Tools, TransferWork, Work};
@@ -191,6 +191,7 @@ impl Coordinator<'_> {
                     name: Name::Digest(digest),
                 }
             }
+            Task::CheckExpected { delivery, item } => self.check_expected(delivery, item)?,
             Task::Transfer(transfer) => {
                 let blob = &plan.blobs[transfer.blob];
                 let home = schedule.homes.get(transfer.blob, transfer.repository)?;
@@ -221,6 +222,27 @@ impl Coordinator<'_> {
                         .map(|&child| Arc::clone(&nodes[child].manifest))
                         .collect(),
                 })
+            }
+        })
+    }
+
+    fn check_expected(&self, delivery: usize, item: usize) -> Option<Work> {
+        let plan = &self.schedule.plan;
+        let state = &self.schedule.deliveries[delivery];
+        let repository = plan.repositories[state.repository].clone();
+        let expected = plan.images[state.image].expected.get(item)?;
+        Some(match &expected.at {
+            Expectation::Manifest(digest) => Work::Check {
+                repository,
+                name: Name::Digest(digest.clone()),
+            },
+            Expectation::Blob(blob) => {
+                let (digest, size) = plan.blobs[*blob].resolved.clone()?;
+                Work::CheckBlob {
+                    repository,
+                    digest,
+                    size,
+                }
             }
         })
     }

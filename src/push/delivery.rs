@@ -15,6 +15,8 @@ pub(crate) struct DeliveryState {
     pub(crate) stage: Stage,
     /// The manifest was made after its blobs had arrived here.
     pub(crate) parts_arrived: bool,
+    /// Others wait with what they send until it is known whether the target has what the source lacks.
+    pub(crate) unsure: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +28,12 @@ pub(crate) enum Stage {
     },
     Tags {
         left: usize,
+    },
+    /// The target is asked for what the source lacks.
+    Elsewhere {
+        left: usize,
+        /// Which of it the target lacks too.
+        absent: Vec<usize>,
     },
     Manifests,
     Closed,
@@ -61,6 +69,7 @@ impl DeliveryState {
             nodes: Vec::new(),
             stage: Stage::New,
             parts_arrived: false,
+            unsure: false,
         }
     }
 

@@ -170,7 +170,11 @@ impl Operation {
             let path = image.source.path().to_path_buf();
             let names = image.names.iter().map(ToString::to_string).collect();
             match self.filter.apply(image) {
-                Ok(Selection::Taken(image)) => chosen.images.push(image),
+                Ok(Selection::Taken { image, note }) => {
+                    let warning = note.map(|note| ImageError::broken(&path, note).to_string());
+                    gathered.warnings.extend(warning);
+                    chosen.images.push(image);
+                }
                 Ok(Selection::LeftOut(why)) => {
                     log::info!("{} left out: {why}", path.display());
                     chosen.left_out.push(format!("{}: {why}", path.display()));

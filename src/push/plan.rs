@@ -3,13 +3,16 @@
 //! Pure: nothing is read and nothing is sent while a plan is made.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::image::digest::Digest;
 use crate::image::manifest::{Manifest, ManifestError};
 use crate::image::name::Target;
 use crate::image::reference::{Host, Repository, Tag};
-use crate::image::source::{Body as _, Content, Image, LayerForm, Parts, Place, Stored, Tree};
+use crate::image::source::{
+    Body as _, Content, Image, LayerForm, Missing, Parts, Place, Role, Stored, Tree,
+};
 use crate::observe::event::Event;
 use crate::push::lanes::Spot;
 use crate::push::made;
@@ -35,8 +38,27 @@ pub(crate) struct Plan {
 pub(crate) struct PlannedImage {
     /// `host/repository:tag` of its first target, for people.
     pub(crate) name: String,
+    /// The file or folder it was found in.
+    pub(crate) source: PathBuf,
     pub(crate) content: PlannedContent,
+    /// What its source lacks and its repositories must have.
+    pub(crate) expected: Vec<Expected>,
     pub(crate) deliveries: Vec<Delivery>,
+}
+
+/// Something that a manifest names and its source does not hold.
+pub(crate) struct Expected {
+    /// "layer sha256:12ab…"
+    pub(crate) label: String,
+    pub(crate) is_foreign: bool,
+    pub(crate) at: Expectation,
+}
+
+#[derive(Clone)]
+pub(crate) enum Expectation {
+    Manifest(Digest),
+    /// Unless another source of the push has it.
+    Blob(BlobId),
 }
 
 /// One image in one repository.
@@ -72,6 +94,16 @@ pub(crate) struct Blob {
     pub(crate) media_type: String,
 }
 
+impl Blob {
+    /// Whether any source of the push has its bytes.
+    pub(crate) fn is_here(&self) -> bool {
+        match &self.origin {
+            Origin::Stored(stored) => stored.is_here(),
+            Origin::Bytes(_) | Origin::Compressed { .. } => true,
+        }
+    }
+}
+
 /// Where a blob's bytes come from.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
@@ -94,7 +126,7 @@ enum BlobKey {
     },
     /// Compressed bytes whose digest is still to be computed: told apart by where they lie.
     Unhashed {
-        path: std::path::PathBuf,
+        path: PathBuf,
         place: Place,
     },
 }
@@ -141,10 +173,13 @@ impl Plan {
         let name = first.map_or_else(String::new, |target| {
             format!("{}/{}:{}", self.host, target.repository, target.tag)
         });
+        let expected = self.expected(image);
         let deliveries = self.deliveries(targets);
         self.images.push(PlannedImage {
             name,
+            source: image.source.path().to_path_buf(),
             content,
+            expected,
             deliveries,
         });
         self.images.len() - 1
@@ -235,9 +270,11 @@ impl Plan {
     /// Notes what a blob turned out to be. Images that name it under another number, because its
     /// digest was not known, are told by [`Plan::settle`].
     pub(crate) fn resolve(&mut self, id: BlobId, digest: Digest, size: u64) {
-        self.known
-            .entry(BlobKey::Digest(digest.clone()))
-            .or_insert(id);
+        let known = self.known.entry(BlobKey::Digest(digest.clone()));
+        let first = *known.or_insert(id);
+        if !self.blobs[first].is_here() {
+            self.blobs[first].origin = self.blobs[id].origin.clone();
+        }
         self.blobs[id].resolved = Some((digest, size));
     }
 
@@ -296,6 +333,27 @@ impl Plan {
         }
     }
 
+    fn expected(&self, image: &Image) -> Vec<Expected> {
+        let Content::Found(tree) = &image.content else {
+            return Vec::new();
+        };
+        let expect = |missing: &Missing<'_>| {
+            let digest = missing.descriptor.digest.clone();
+            let at = match missing.role {
+                Role::Index | Role::Manifest => Expectation::Manifest(digest),
+                Role::Config | Role::Layer => {
+                    Expectation::Blob(*self.known.get(&BlobKey::Digest(digest))?)
+                }
+            };
+            Some(Expected {
+                label: missing.to_string(),
+                is_foreign: missing.descriptor.media_type.is_foreign_layer(),
+                at,
+            })
+        };
+        tree.missing().iter().filter_map(expect).collect()
+    }
+
     fn deliveries(&mut self, targets: &[Target]) -> Vec<Delivery> {
         let mut deliveries: Vec<Delivery> = Vec::new();
         let mut places: HashMap<RepositoryId, usize> = HashMap::new();
@@ -335,7 +393,7 @@ impl Plan {
                 let id = self.blob(BlobKey::Digest(descriptor.digest.clone()), || Blob {
                     origin: Origin::Stored(stored.clone()),
                     resolved: Some((descriptor.digest.clone(), descriptor.size)),
-                    stored_size: descriptor.size,
+                    stored_size: if stored.is_here() { descriptor.size } else { 0 },
                     media_type: descriptor.media_type.to_string(),
                 });
                 if !blobs.contains(&id) {
@@ -416,9 +474,13 @@ impl Plan {
     }
 
     fn blob(&mut self, key: BlobKey, make: impl FnOnce() -> Blob) -> BlobId {
-        *self.known.entry(key).or_insert_with(|| {
+        let next = self.blobs.len();
+        let id = *self.known.entry(key).or_insert(next);
+        if id == next {
             self.blobs.push(make());
-            self.blobs.len() - 1
-        })
+        } else if !self.blobs[id].is_here() {
+            self.blobs[id] = make();
+        }
+        id
     }
 }

@@ -1,10 +1,12 @@
 //! What may start next, and what follows from what ended. Pure: no thread, no clock, no wire.
 //!
 //! Each image goes through its repositories ([`Delivery`](crate::push::plan::Delivery)) side by
-//! side. In each: are the tags right already; is the root there; which of its children are; bring
+//! side. In each: are the tags right already; is the root there; is what the image's source lacks;
+//! which of the root's children are there; bring
 //! the blobs of those that are not; put manifests, children before parents, tags last. An image
 //! without a manifest brings its blobs first and asks for the tag when the manifest is made.
 
+mod elsewhere;
 mod outcome;
 mod steps;
 
@@ -32,6 +34,11 @@ pub(crate) enum Task {
     CheckNode {
         delivery: usize,
         node: usize,
+    },
+    /// Whether something that the image's source lacks is at the target.
+    CheckExpected {
+        delivery: usize,
+        item: usize,
     },
     Transfer(Transfer),
     /// By digest, or by one of the delivery's tags.
@@ -72,7 +79,11 @@ pub(crate) struct Schedule {
     /// Whatever reads a source that has to be read in order.
     lanes: Lanes<InTurn>,
     hashing: HashMap<BlobId, Vec<usize>>,
-    next_image: usize,
+    /// Images that were not begun, those first that are in question.
+    waiting: VecDeque<usize>,
+    /// With `--fail-fast`, deliveries that may turn out to be of broken images: nothing is sent before
+    /// it is known.
+    unsure: usize,
     active: usize,
     halted: bool,
     /// An image turned out not to be there: transfers are about to start.
@@ -108,6 +119,10 @@ impl Schedule {
                     .iter()
                     .map(|d| DeliveryState::new(image, d)),
             );
+            if limits.fail_fast && !planned.expected.is_empty() {
+                let unsure = deliveries[first_delivery..].iter_mut();
+                unsure.for_each(|delivery: &mut DeliveryState| delivery.unsure = true);
+            }
             images.push(ImageState {
                 first_delivery,
                 deliveries: planned.deliveries.len(),
@@ -116,7 +131,11 @@ impl Schedule {
                 started: false,
             });
         }
+        let unsure = |image: &usize| limits.fail_fast && !plan.images[*image].expected.is_empty();
+        let (first, rest): (Vec<usize>, Vec<usize>) = (0..plan.images.len()).partition(unsure);
         Self {
+            unsure: deliveries.iter().filter(|delivery| delivery.unsure).count(),
+            waiting: first.into_iter().chain(rest).collect(),
             plan,
             homes: Homes::default(),
             deliveries,
@@ -125,7 +144,6 @@ impl Schedule {
             short: VecDeque::new(),
             lanes: Lanes::default(),
             hashing: HashMap::new(),
-            next_image: 0,
             active: 0,
             halted: false,
             has_news: false,
@@ -139,10 +157,15 @@ impl Schedule {
             return None;
         }
         self.admit();
-        while let Some(task) = self.short.pop_front() {
+        let held = |task: &Task| self.unsure > 0 && matches!(task, Task::Put { .. });
+        while let Some(at) = self.short.iter().position(|task| !held(task)) {
+            let task = self.short.remove(at)?;
             if self.is_wanted(&task) {
                 return Some(task);
             }
+        }
+        if self.unsure > 0 {
+            return None;
         }
         for (blob, repository) in self.homes.take_sequential() {
             match self.plan.spot(blob) {
@@ -196,10 +219,12 @@ impl Schedule {
             Task::Transfer(transfer) => self.transferred(transfer, how),
             Task::CheckTag { delivery, .. }
             | Task::CheckNode { delivery, .. }
+            | Task::CheckExpected { delivery, .. }
             | Task::Put { delivery, .. }
                 if !self.deliveries[delivery].is_open() => {}
             Task::CheckTag { delivery, tag } => self.tag_checked(delivery, tag, how),
             Task::CheckNode { delivery, node } => self.node_checked(delivery, node, how),
+            Task::CheckExpected { delivery, item } => self.expected_checked(delivery, item, how),
             Task::Put {
                 delivery,
                 node,
@@ -222,7 +247,7 @@ impl Schedule {
 
     /// Whether the fate of every image is known.
     pub(crate) fn is_over(&self) -> bool {
-        self.active == 0 && self.next_image == self.images.len()
+        self.active == 0 && self.waiting.is_empty()
     }
 
     /// What observers have not heard yet.
@@ -245,16 +270,18 @@ impl Schedule {
                 // It may have been found meanwhile below another index.
                 state.is_open() && state.nodes[*node] != NodeState::Settled
             }
-            Task::CheckTag { delivery, .. } | Task::Put { delivery, .. } => {
-                self.deliveries[*delivery].is_open()
-            }
+            Task::CheckTag { delivery, .. }
+            | Task::CheckExpected { delivery, .. }
+            | Task::Put { delivery, .. } => self.deliveries[*delivery].is_open(),
         }
     }
 
     fn admit(&mut self) {
-        while self.active < self.limits.images && self.next_image < self.images.len() {
-            let image = self.next_image;
-            self.next_image += 1;
+        // Those in question hold up all others, so that no limit may hold up them.
+        while self.active < self.limits.images.max(self.unsure) {
+            let Some(image) = self.waiting.pop_front() else {
+                return;
+            };
             self.active += 1;
             self.images[image].started = true;
             let name = self.plan.images[image].name.clone();
@@ -391,6 +418,7 @@ impl Schedule {
         }
         state.stage = Stage::Closed;
         let image = state.image;
+        self.is_sure(delivery);
         self.images[image].deliveries_left -= 1;
         if self.images[image].deliveries_left == 0 {
             self.active -= 1;

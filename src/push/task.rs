@@ -26,7 +26,15 @@ pub(crate) struct Tools {
 /// A task with all it works on.
 pub(crate) enum Work {
     Hash(Origin),
-    Check { repository: Repository, name: Name },
+    Check {
+        repository: Repository,
+        name: Name,
+    },
+    CheckBlob {
+        repository: Repository,
+        digest: Digest,
+        size: u64,
+    },
     Transfer(TransferWork),
     Put(PutWork),
 }
@@ -69,6 +77,14 @@ impl Work {
             Self::Hash(origin) => hash(&origin, tools),
             Self::Check { repository, name } => {
                 let checked = tools.client.check_manifest(&repository, name.as_wire());
+                checked.map_or_else(|error| Ended::Failed(error.into()), Ended::Checked)
+            }
+            Self::CheckBlob {
+                repository,
+                digest,
+                size,
+            } => {
+                let checked = tools.client.check_blob(&repository, &digest, size);
                 checked.map_or_else(|error| Ended::Failed(error.into()), Ended::Checked)
             }
             Self::Transfer(work) => work.run(tools),

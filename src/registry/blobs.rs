@@ -14,6 +14,7 @@ use crate::registry::call::{Answer, Call};
 use crate::registry::client::Client;
 use crate::registry::endpoint;
 use crate::registry::error::{Error, ErrorKind};
+use crate::registry::manifests::Presence;
 use crate::registry::retry::Halt;
 use crate::registry::upload::{Held, Session, parse_range};
 
@@ -91,6 +92,33 @@ const SETTLE: Duration = Duration::from_millis(50);
 const MOST_QUESTIONS: usize = 40;
 
 impl Client {
+    /// Whether a blob is there, by HEAD.
+    ///
+    /// # Errors
+    /// Only when the registry cannot be reached, asks to wait for too long, or it is time to stop.
+    pub fn check_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Presence, Error> {
+        let operation = format!("check of {}", super::manifests::short(digest));
+        let subject = Subject {
+            operation: &operation,
+            repository,
+            digest,
+            size,
+        };
+        let mut budget = self.budget();
+        match self.retry(&mut budget, || self.see_blob(subject)) {
+            Ok(Sight::There) => Ok(Presence::Present(digest.clone())),
+            Ok(Sight::Absent) => Ok(Presence::Absent),
+            Ok(Sight::Unknown) => Ok(Presence::Unknown),
+            Err(error) if error.kind == ErrorKind::Refused => Ok(Presence::Unknown),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether a blob is there, by HEAD. What is refused is [`Sight::Unknown`].
     pub(super) fn see_blob(&self, subject: Subject<'_>) -> Result<Sight, Halt> {
         let target = endpoint::blob(subject.repository, subject.digest);
@@ -277,7 +305,7 @@ impl Client {
         }
         let name = super::manifests::ManifestName::Digest(digest);
         match self.see_manifest(&operation, repository, name) {
-            Ok(presence) => Ok(matches!(presence, super::manifests::Presence::Present(_))),
+            Ok(presence) => Ok(matches!(presence, Presence::Present(_))),
             Err(Halt::Again(_)) => Ok(false),
             Err(Halt::Fail(error)) => Err(*error),
         }

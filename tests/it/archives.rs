@@ -14,7 +14,7 @@ use crate::support::archives::{
     Form, ImageSpec, LayerSpec, Layout, containerd_archive, docker_archive, docker25_archive,
     oci_archive,
 };
-use crate::support::images::{bytes, names, parts, tree, whole};
+use crate::support::images::{bytes, looked, names, parts, tree, whole};
 use crate::support::members::Members;
 
 fn formed(seed: u64, form: Form) -> LayerSpec {
@@ -137,10 +137,14 @@ fn the_platform_that_is_there_keeps_its_manifest() {
     let path = dir.path().join("saved.tar");
     Members::of_folder(&folder).write(&path);
 
-    let images = whole(&path);
+    let found = looked(&path);
+    assert!(found.broken.is_empty(), "{:?}", found.broken);
+    let images = found.images;
     assert_eq!(images.len(), 1);
     assert_eq!(images[0].identity().as_str(), here["digest"]);
     assert_eq!(names(&images[0]), ["docker.io/team/app:1"]);
+    let said = found.warnings[0].message();
+    assert!(said.ends_with("without linux/arm64"), "{said}");
 }
 
 /// Names as tar writers have them: `./` in front, longer than a header holds, in PAX records.

@@ -218,7 +218,7 @@ fn a_broken_image_is_an_error_and_the_others_are_listed() {
     let dir = images();
     broken(&dir.path().join("bad"));
     let output = list(&[], dir.path()).expect_code(1);
-    let output = output.expect_stderr("error: broken:1 is broken: ");
+    let output = output.expect_stderr("error: docker.io/library/broken:1 is broken: ");
     assert_eq!(output.stdout_lines().len(), 3, "{output}");
 
     let alone = list(&["-o", "json"], &dir.path().join("bad")).expect_code(1);

@@ -20,6 +20,7 @@ mod memory;
 mod naming;
 mod net;
 mod packed;
+mod partial;
 mod push;
 mod serve;
 mod sources;

@@ -43,7 +43,9 @@ fn with_fail_fast_a_broken_image_keeps_all_from_being_sent() {
     mixed.finish();
     let registry = Registry::start(Kind::Serve);
     let out = push(dir.path(), &registry, "t/", &["--fail-fast"]).expect_code(1);
-    assert_eq!(registry.access(), [], "{out}");
+    // The registry might have had what is missing.
+    let asked = registry.access();
+    assert!(asked.iter().all(|one| one.method == "HEAD"), "{asked:?}");
     assert_eq!(out.json()["outcome"], "failed");
 }
 

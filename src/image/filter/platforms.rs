@@ -2,6 +2,8 @@
 //!
 //! Attestations follow the manifest they belong to: buildkit `docs/attestations/attestation-storage.md`.
 
+mod partial;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::vec;
@@ -12,6 +14,8 @@ use crate::image::digest::Digest;
 use crate::image::manifest::{Descriptor, Manifest};
 use crate::image::platform::Platform;
 use crate::image::source::{Node, Tree};
+
+pub(crate) use crate::image::filter::platforms::partial::complete;
 
 /// Names the manifest that an attestation is about.
 const ATTESTED: &str = "vnd.docker.reference.digest";
@@ -28,19 +32,24 @@ pub(super) fn choose(tree: &Tree, asked: &[Platform]) -> Result<Option<Tree>, St
         let images = tree.nodes.iter().filter(|node| rank(node).is_some());
         // Of equals `max_by_key` gives the last, and the first is wanted.
         let best = images.rev().max_by_key(rank);
-        return Ok(best.map(|node| Tree {
-            nodes: vec![node.clone()],
-        }));
+        return Ok(best.map(alone));
     }
     if accepted.is_empty() {
         return Ok(None);
     }
-    let whole = untouched(tree, accepted.into_keys().collect());
+    let whole = untouched(tree, accepted.into_keys().collect(), &HashSet::new());
     if whole.contains(tree.root().manifest.digest()) {
         return Ok(Some(tree.clone()));
     }
     let entries = entries(tree, &whole)?;
     with_new_root(tree, entries).map(Some)
+}
+
+fn alone(node: &Node) -> Tree {
+    Tree {
+        nodes: vec![node.clone()],
+        elsewhere: Vec::new(),
+    }
 }
 
 /// The manifests of `tree` that are for one of `asked`, those that it names and does not hold among
@@ -68,11 +77,16 @@ fn accepted<'a>(tree: &'a Tree, asked: &[Platform]) -> HashMap<&'a Digest, bool>
     accepted
 }
 
-/// The images `kept`, what is about them, and the indexes of which nothing is taken away.
-fn untouched<'a>(tree: &'a Tree, kept: HashSet<&'a Digest>) -> HashSet<&'a Digest> {
+/// The images `kept`, what is about them but for `without`, and the indexes of which nothing is taken
+/// away.
+fn untouched<'a>(
+    tree: &'a Tree,
+    kept: HashSet<&'a Digest>,
+    without: &HashSet<&Digest>,
+) -> HashSet<&'a Digest> {
     let mut whole = kept;
     let about = attestations(tree, &whole);
-    whole.extend(about);
+    whole.extend(about.into_iter().filter(|digest| !without.contains(digest)));
     // Children come before parents, so what an index names is decided before it.
     for manifest in tree.nodes.iter().map(|node| &node.manifest) {
         let all = digests(manifest).all(|child| whole.contains(child));
@@ -154,6 +168,7 @@ fn with_new_root(tree: &Tree, entries: Vec<Value>) -> Result<Tree, String> {
     let root = Node {
         manifest: Arc::new(manifest),
         blobs: Vec::new(),
+        foreign: Vec::new(),
         platform: None,
     };
     let mut needed: HashSet<Digest> = digests(&root.manifest).cloned().collect();
@@ -166,7 +181,12 @@ fn with_new_root(tree: &Tree, entries: Vec<Value>) -> Result<Tree, String> {
         }
     }
     nodes.reverse();
-    Ok(Tree { nodes })
+    let elsewhere = tree.elsewhere.iter();
+    let elsewhere = elsewhere.filter(|descriptor| needed.contains(&descriptor.digest));
+    Ok(Tree {
+        elsewhere: elsewhere.cloned().collect(),
+        nodes,
+    })
 }
 
 fn digests(manifest: &Manifest) -> impl Iterator<Item = &Digest> {

@@ -58,14 +58,14 @@ fn docker_archive(found: &[&str], platform: Option<&str>) -> Image {
 
 pub(super) fn taken(filter: &Filter, image: Image) -> Image {
     match filter.apply(image).unwrap() {
-        Selection::Taken(image) => image,
+        Selection::Taken { image, .. } => image,
         Selection::LeftOut(why) => panic!("left out: {why}"),
     }
 }
 
 pub(super) fn left_out(filter: &Filter, image: Image) -> String {
     match filter.apply(image).unwrap() {
-        Selection::Taken(_) => panic!("taken"),
+        Selection::Taken { .. } => panic!("taken"),
         Selection::LeftOut(why) => why,
     }
 }

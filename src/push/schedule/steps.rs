@@ -111,6 +111,8 @@ impl Schedule {
         }
         if presence == Presence::Present(nodes[node].manifest.digest().clone()) {
             self.found(delivery, node);
+        } else if node + 1 == nodes.len() {
+            self.look_elsewhere(delivery, node);
         } else {
             self.bring(delivery, node);
         }
@@ -121,6 +123,9 @@ impl Schedule {
         let Some(nodes) = self.nodes(delivery) else {
             return;
         };
+        if node + 1 == nodes.len() {
+            self.is_sure(delivery);
+        }
         let repository = self.deliveries[delivery].repository;
         let mut news = Vec::new();
         let mut below = vec![node];
@@ -147,7 +152,7 @@ impl Schedule {
     }
 
     /// A manifest is missing: check its children, bring its blobs, then put it.
-    fn bring(&mut self, delivery: usize, node: usize) {
+    pub(super) fn bring(&mut self, delivery: usize, node: usize) {
         let Some(nodes) = self.nodes(delivery) else {
             return;
         };

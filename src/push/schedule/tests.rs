@@ -8,7 +8,7 @@ use crate::image::source::{Content, Image, Layer, LayerForm, Place, Source, Stor
 use crate::observe::event::ImageStatus;
 use crate::push::plan::Origin;
 use crate::push::report::FailureKind;
-use world::{Tape, World, compressed, docker, image, index, node, schedule, statuses};
+use world::{Tape, World, compressed, docker, image, index, node, schedule, statuses, without};
 
 #[test]
 fn a_new_image_asks_twice_brings_its_blobs_and_puts_its_tag() {
@@ -272,6 +272,135 @@ fn what_is_found_below_one_index_counts_for_the_others() {
         played.ended(task, how);
     }
     assert_eq!(statuses(&played), [ImageStatus::Pushed], "{:?}", world.log);
+}
+
+#[test]
+fn what_the_source_lacks_must_be_at_the_target_before_anything_is_sent() {
+    let (there, gone) = (node(&["config", "layer"]), node(&["other", "far away"]));
+    let root = index(&[there.clone(), gone.clone()]);
+    let whole = || image(vec![there.clone(), gone.clone(), root.clone()]);
+    let partial = || without(whole(), &[&gone], &["layer"]);
+    let mut world = World::default();
+    let mut refused = schedule(&[(partial(), &["a:1"])]);
+    world.play(&mut refused);
+    assert_eq!(statuses(&refused), [ImageStatus::Failed]);
+    assert_eq!(world.count("EXPECT"), 2);
+    assert_eq!(world.log.len(), 4, "two questions before: {:?}", world.log);
+    let error = refused.image_status(0).1.unwrap();
+    assert_eq!(error.kind, FailureKind::Source);
+    let manifest = format!("manifest {}", gone.manifest.digest());
+    let layer = format!("layer {}", Digest::of(b"layer"));
+    let expected =
+        format!("nowhere: missing, and not in a at the target either: {manifest}, {layer}");
+    assert_eq!(error.message, expected);
+    assert!(error.hint.unwrap().contains("--partial-index"));
+
+    // Each image of its own, and then the index of both by a source that has half of it.
+    world.play(&mut schedule(&[
+        (image(vec![there.clone()]), &["a:there"]),
+        (image(vec![gone.clone()]), &["a:gone"]),
+    ]));
+    world.log.clear();
+    let mut found = schedule(&[(partial(), &["a:1"])]);
+    world.play(&mut found);
+    assert_eq!(statuses(&found), [ImageStatus::Pushed], "{:?}", world.log);
+    assert_eq!(world.count("EXPECT"), 2);
+    assert_eq!(world.count("Uploaded"), 0, "{:?}", world.log);
+    assert_eq!(world.log.last().unwrap(), "PUT a:1");
+    world.log.clear();
+    world.play(&mut schedule(&[(partial(), &["a:1"])]));
+    assert_eq!(world.log, ["HEAD a:1"]);
+}
+
+#[test]
+fn with_fail_fast_nothing_is_sent_before_every_image_is_known_to_be_whole() {
+    let names: Vec<String> = (0..5).map(|i| format!("config {i}")).collect();
+    let whole = |at: usize| image(vec![node(&[&names[at], "layer"])]);
+    let lacking = |at: usize| without(whole(at), &[], &["layer"]);
+    for lacks in [true, false] {
+        let mut world = World::default();
+        world.play(&mut schedule(&[(whole(4), &["a:tagged"])]));
+        let sent = world.log.len();
+        if lacks {
+            world.blobs.clear();
+        }
+        let images: [(Image, &[&str]); 3] = [
+            (image(vec![node(&["other"])]), &["b:1"]),
+            (lacking(2), &["a:2"]),
+            (lacking(3), &["a:3"]),
+        ];
+        let fail_fast = Limits {
+            images: 1,
+            fail_fast: true,
+        };
+        let mut played = Schedule::new(schedule(&images).plan, fail_fast);
+        world.play(&mut played);
+        let asked = &world.log[sent..];
+        if lacks {
+            assert!(
+                asked.iter().all(|line| !line.starts_with("PUT")),
+                "{asked:?}"
+            );
+            assert!(
+                asked.iter().all(|line| !line.starts_with("Upl")),
+                "{asked:?}"
+            );
+            assert!(statuses(&played).contains(&ImageStatus::Failed));
+        } else {
+            assert_eq!(statuses(&played), [ImageStatus::Pushed; 3], "{asked:?}");
+        }
+        assert_eq!(played.unsure == 0, !lacks);
+    }
+}
+
+#[test]
+fn what_one_source_lacks_another_may_have() {
+    let content = || image(vec![node(&["config", "layer"])]);
+    let lacking = || without(content(), &[], &["layer"]);
+    for images in [
+        [(lacking(), &["a:1"] as &[&str]), (content(), &["b:1"])],
+        [(content(), &["a:1"]), (lacking(), &["b:1"])],
+    ] {
+        let mut world = World::default();
+        let mut played = schedule(&images);
+        world.play(&mut played);
+        assert_eq!(statuses(&played), [ImageStatus::Pushed; 2]);
+        assert_eq!(world.count("EXPECT"), 0, "{:?}", world.log);
+        assert_eq!(world.count("Uploaded"), 2, "{:?}", world.log);
+    }
+    // Its digest shows only when it is hashed.
+    let hashed = || without(image(vec![node(&["config", "hashed"])]), &[], &["hashed"]);
+    let docker = docker(&[("gzip", LayerForm::Gzip)]);
+    let mut played = schedule(&[(docker, &["a:1"] as &[&str]), (hashed(), &["a:2"])]);
+    played.limits.images = 1;
+    let mut world = World::default();
+    world.play(&mut played);
+    assert_eq!(
+        statuses(&played),
+        [ImageStatus::Pushed; 2],
+        "{:?}",
+        world.log
+    );
+}
+
+#[test]
+fn a_lost_answer_about_what_is_missing_fails_that_image_alone() {
+    let lacking = without(image(vec![node(&["config", "layer"])]), &[], &["layer"]);
+    let other = image(vec![node(&["second"])]);
+    let mut played = schedule(&[(lacking, &["a:1"] as &[&str]), (other, &["b:1"])]);
+    let mut world = World::default();
+    while let Some(task) = played.next() {
+        let how = match task {
+            Task::CheckExpected { .. } => Ended::Failed(ErrorReport::source("gone")),
+            _ => world.answer(&played, task),
+        };
+        played.ended(task, how);
+    }
+    assert_eq!(
+        statuses(&played),
+        [ImageStatus::Failed, ImageStatus::Pushed]
+    );
+    assert_eq!(played.active, 0);
 }
 
 #[test]

@@ -10,14 +10,14 @@ use crate::image::source::{Content, Image, Place, Stored};
 
 /// Makes trees: children first, as sources do.
 #[derive(Default)]
-struct Builder {
+pub(super) struct Builder {
     nodes: Vec<Node>,
     entries: Vec<Value>,
 }
 
 impl Builder {
     /// A manifest for `platform` whose one layer has `size` bytes.
-    fn image(mut self, platform: &str, size: u64) -> Self {
+    pub(super) fn image(mut self, platform: &str, size: u64) -> Self {
         let layer = Descriptor::new(media::OCI_LAYER_GZIP, Digest::of(platform.as_bytes()), size);
         let document = json!({
             "schemaVersion": 2,
@@ -35,7 +35,7 @@ impl Builder {
     }
 
     /// What is about the image before it.
-    fn attestation(mut self) -> Self {
+    pub(super) fn attestation(mut self) -> Self {
         let about = self.entries.last().unwrap()["digest"].clone();
         let document = json!({
             "schemaVersion": 2,
@@ -53,7 +53,7 @@ impl Builder {
     }
 
     /// What refers to the image before it by `subject`.
-    fn referrer(mut self) -> Self {
+    pub(super) fn referrer(mut self) -> Self {
         let mut document: Value =
             serde_json::from_slice(self.nodes.last().unwrap().manifest.bytes()).unwrap();
         let subject = self.entries.last().unwrap();
@@ -65,7 +65,7 @@ impl Builder {
     }
 
     /// All of `nested` behind an index of its own.
-    fn index(mut self, nested: Self) -> Self {
+    pub(super) fn index(mut self, nested: Self) -> Self {
         let document = json!({"schemaVersion": 2, "manifests": nested.entries});
         self.nodes.extend(nested.nodes);
         self.add(&document, media::OCI_INDEX, json!({}));
@@ -82,12 +82,16 @@ impl Builder {
         self.nodes.push(Node {
             manifest: Arc::new(manifest),
             blobs: Vec::new(),
+            foreign: Vec::new(),
             platform: None,
         });
     }
 
-    fn alone(self) -> Image {
-        let content = Content::Found(Tree { nodes: self.nodes });
+    pub(super) fn alone(self) -> Image {
+        let content = Content::Found(Tree {
+            nodes: self.nodes,
+            elsewhere: Vec::new(),
+        });
         Image {
             source: source(),
             names: names(&["a:1"]),
@@ -95,7 +99,7 @@ impl Builder {
         }
     }
 
-    fn under(self, media_type: &str) -> Image {
+    pub(super) fn under(self, media_type: &str) -> Image {
         let document = json!({
             "schemaVersion": 2, "mediaType": media_type, "manifests": self.entries,
             "annotations": {"org.example": "stays"}, "x-unknown": 1.5,
@@ -109,7 +113,7 @@ impl Builder {
     }
 }
 
-fn tree(image: &Image) -> &Tree {
+pub(super) fn tree(image: &Image) -> &Tree {
     match &image.content {
         Content::Found(tree) => tree,
         Content::Made(_) => panic!("not found but made"),

@@ -13,6 +13,7 @@ use crate::image::source::{
 };
 use crate::observe::event::ImageStatus;
 use crate::push::operation::{Compression, Format};
+use crate::push::plan::Expectation;
 use crate::push::report::FailureKind;
 use crate::push::schedule::*;
 use crate::registry::client::Arrival;
@@ -71,6 +72,7 @@ impl World {
                     Presence::Absent
                 })
             }
+            Task::CheckExpected { delivery, item } => self.expected(schedule, delivery, item),
             Task::Transfer(transfer) => self.transfer(schedule, transfer),
             Task::Put {
                 delivery,
@@ -102,6 +104,27 @@ impl World {
                 Ended::Put(Vec::new())
             }
         }
+    }
+
+    fn expected(&mut self, schedule: &Schedule, delivery: usize, item: usize) -> Ended {
+        let state = &schedule.deliveries[delivery];
+        let name = schedule.plan.repositories[state.repository].to_string();
+        let (digest, found) = match &schedule.plan.images[state.image].expected[item].at {
+            Expectation::Manifest(digest) => {
+                let found = self.manifests.contains(&(name, digest.clone()));
+                (digest.clone(), found)
+            }
+            Expectation::Blob(blob) => {
+                let (digest, _) = schedule.plan.blobs[*blob].resolved.clone().unwrap();
+                let found = self.blobs.contains(&(name, digest.clone()));
+                (digest, found)
+            }
+        };
+        self.log.push(format!("EXPECT {}", digest.short()));
+        Ended::Checked(match found {
+            true => Presence::Present(digest),
+            false => Presence::Absent,
+        })
     }
 
     fn transfer(&mut self, schedule: &Schedule, transfer: Transfer) -> Ended {
@@ -215,6 +238,7 @@ pub(super) fn node(blobs: &[&str]) -> Node {
     Node {
         manifest: Arc::new(manifest),
         blobs,
+        foreign: Vec::new(),
         platform: None,
     }
 }
@@ -234,6 +258,7 @@ pub(super) fn index(children: &[Node]) -> Node {
     Node {
         manifest: Arc::new(manifest),
         blobs: Vec::new(),
+        foreign: Vec::new(),
         platform: None,
     }
 }
@@ -242,8 +267,30 @@ pub(super) fn image(nodes: Vec<Node>) -> Image {
     Image {
         source: Arc::new(Nowhere),
         names: Vec::new(),
-        content: Content::Found(Tree { nodes }),
+        content: Content::Found(Tree {
+            nodes,
+            elsewhere: Vec::new(),
+        }),
     }
+}
+
+/// `image` as it is when its source lacks what is said.
+pub(super) fn without(mut image: Image, manifests: &[&Node], blobs: &[&str]) -> Image {
+    let Content::Found(tree) = &mut image.content else {
+        panic!("a manifest is to be made")
+    };
+    let digest = |node: &Node| node.manifest.digest().clone();
+    let gone: Vec<Digest> = manifests.iter().map(|node| digest(node)).collect();
+    tree.nodes.retain(|node| !gone.contains(&digest(node)));
+    let describe = |lost: &Digest| Descriptor::new(media::OCI_MANIFEST, lost.clone(), 9);
+    tree.elsewhere = gone.iter().map(describe).collect();
+    for (descriptor, stored) in tree.nodes.iter_mut().flat_map(|node| &mut node.blobs) {
+        let named = |text: &&str| Digest::of(text.as_bytes()) == descriptor.digest;
+        if blobs.iter().any(named) {
+            *stored = Stored::new(Arc::new(Nowhere), Place::Elsewhere, descriptor.size);
+        }
+    }
+    image
 }
 
 pub(super) fn docker(layers: &[(&str, LayerForm)]) -> Image {
