@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use hoist::image::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::naming::rows::{ROWS, Row};
-use crate::support::archives::{ImageSpec, Layout, docker_archive};
+use crate::support::archives::{Form, ImageSpec, Layout, docker_archive};
 use crate::support::command::{Output, hoist};
 use crate::support::pushing::{arrived, read_back};
 use crate::support::registry::{Kind, Registry};
@@ -34,6 +35,48 @@ fn every_rule_of_naming_holds() {
             let said = output.stdout.contains(&part);
             assert!(said, "{rule}: no {part:?} in the report: {output}");
         }
+    }
+}
+
+/// A name of an image that is broken is no typing error: the others are pushed.
+#[test]
+fn a_map_may_name_what_turns_out_to_be_broken() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    write(&at("in/good/"), &[("a", &["good:1"])]);
+    write(&at("in/bad/"), &[("b", &["q.io/bad:1", "=2"])]);
+    write(&at("in/unnamed/"), &[("c", &[])]);
+    for (folder, content) in [("bad", "b"), ("unnamed", "c")] {
+        let layer = Digest::of(&spec(content).layers[0].stored(Form::Gzip));
+        let blobs = at("in").join(folder).join("blobs/sha256");
+        fs::remove_file(blobs.join(layer.encoded())).unwrap();
+    }
+    fs::write(at("map"), "good:1 x\nq.io/bad:1 y\nunnamed z\n").unwrap();
+    let registry = Registry::start(Kind::Serve);
+    let destination = format!("{}/t/", registry.host());
+    let output = hoist(["push", "-o", "json", "--map", "map", "in", &destination])
+        .current_dir(dir.path())
+        .run()
+        .expect_code(1);
+    let report = output.json();
+    assert_eq!(arrived(&report).into_keys().collect::<Vec<_>>(), ["t/x:1"]);
+    assert_eq!(report["errors"], json!([]), "{output}");
+}
+
+#[test]
+fn a_map_that_cannot_be_one_is_refused_before_anything_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("huge"), vec![b'#'; (8 << 20) + 1]).unwrap();
+    fs::write(dir.path().join("odd"), b"a b\n\xff c\n").unwrap();
+    for (map, said) in [
+        ("huge", "--map huge: has more than 8 MiB"),
+        ("odd", "--map odd line 2: is not UTF-8"),
+        (".", "--map .: Is a directory"),
+    ] {
+        let push = hoist(["push", "--map", map, "nowhere", "localhost:1/"]);
+        let output = push.current_dir(dir.path()).run().expect_code(2);
+        let output = output.expect_stderr(said);
+        assert!(!output.stderr.contains("nowhere"), "{output}");
     }
 }
 
