@@ -45,10 +45,12 @@ fn each_is_found_under_its_names() {
         "docker-25.tar: docker.io/library/docker-25:1 docker.io/library/docker-25:latest, \
          2 plain layers, linux/amd64",
         "docker-29.tar: docker.io/library/docker-29:1, 3 manifests, linux/amd64",
+        "nix.tar.gz: docker.io/library/nix:1, 2 plain layers, linux/amd64",
         "podman-multi.tar: hoist.example/podman:1 hoist.example/podman:latest, \
          2 plain layers, linux/amd64",
         "podman-multi.tar: hoist.example/podman-two:1, 2 plain layers, linux/amd64",
         "podman-oci.tar: hoist.example/podman-oci:1, 1 manifests, linux/amd64",
+        "podman-packed.tar.zst: hoist.example/podman-packed:1, 1 manifests, linux/amd64",
         "skopeo-zstd: hoist.example/skopeo-zstd:1, 1 manifests, linux/amd64",
         "skopeo.tar: hoist.example/skopeo:1, 2 plain layers, linux/amd64",
         "umoci: :1.0, 1 manifests, linux/amd64",
