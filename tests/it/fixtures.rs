@@ -36,21 +36,31 @@ fn each_is_found_under_its_names() {
     let images = whole(&fixtures());
     let found: Vec<String> = images.iter().map(describe).collect();
     let expected = [
+        "bazel.tar: hoist.example/bazel:1, 1 compressed layers, linux/amd64",
         "buildah: hoist.example/buildah:1, 1 manifests, linux/amd64",
         "buildx: docker.io/example/buildx:1, 5 manifests, linux/amd64 linux/arm64",
+        "containerd.tar: hoist.example/containerd:1, 1 manifests, linux/amd64",
+        "containerd.tar: hoist.example/containerd-multi:1, 3 manifests, linux/amd64 linux/arm64",
+        "crane-legacy.tar: hoist.example/crane-legacy:1, 2 plain layers, ",
         "crane-multi: , 3 manifests, linux/amd64 linux/arm64",
+        "crane-several.tar: hoist.example/crane-one:1, 2 compressed layers, ",
+        "crane-several.tar: hoist.example/crane-twice:1, 2 compressed layers, ",
+        "crane-several.tar: hoist.example/crane-two:1, 2 compressed layers, ",
         "crane.tar: hoist.example/crane:1, 2 compressed layers, ",
         "docker-24.tar: docker.io/library/docker-24:1, 1 plain layers, linux/amd64",
         "docker-24.tar: docker.io/library/docker-24-two:1, 2 plain layers, linux/amd64",
         "docker-25.tar: docker.io/library/docker-25:1 docker.io/library/docker-25:latest, \
          2 plain layers, linux/amd64",
         "docker-29.tar: docker.io/library/docker-29:1, 3 manifests, linux/amd64",
+        "jib.tar: hoist.example/jib:1, 2 compressed layers, linux/amd64",
         "nix.tar.gz: docker.io/library/nix:1, 2 plain layers, linux/amd64",
         "podman-multi.tar: hoist.example/podman:1 hoist.example/podman:latest, \
          2 plain layers, linux/amd64",
         "podman-multi.tar: hoist.example/podman-two:1, 2 plain layers, linux/amd64",
         "podman-oci.tar: hoist.example/podman-oci:1, 1 manifests, linux/amd64",
         "podman-packed.tar.zst: hoist.example/podman-packed:1, 1 manifests, linux/amd64",
+        "regctl-multi.tar: hoist.example/regctl-multi:1, 3 manifests, linux/amd64 linux/arm64",
+        "regctl.tar: hoist.example/regctl:1, 1 manifests, linux/arm64",
         "skopeo-zstd: hoist.example/skopeo-zstd:1, 1 manifests, linux/amd64",
         "skopeo.tar: hoist.example/skopeo:1, 2 plain layers, linux/amd64",
         "umoci: :1.0, 1 manifests, linux/amd64",
