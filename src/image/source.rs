@@ -290,6 +290,16 @@ impl Image {
         }
     }
 
+    /// Whether its source does not hold all of it.
+    pub(crate) fn lacks_something(&self) -> bool {
+        match &self.content {
+            Content::Found(tree) => {
+                !tree.elsewhere.is_empty() || !tree.nodes.iter().all(Node::has_its_blobs)
+            }
+            Content::Made(_) => false,
+        }
+    }
+
     /// The platforms it is for, in order, attestations left out.
     pub fn platforms(&self) -> Vec<&Platform> {
         let all: Vec<&Platform> = match &self.content {

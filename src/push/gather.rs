@@ -1,8 +1,10 @@
 //! From what the user typed to images with targets, and a word about everything that is left out.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 
+use crate::image::digest::Digest;
 use crate::image::discover::{self, Broken, Found, News, Watch};
 use crate::image::error::{ErrorKind, ImageError};
 use crate::image::filter::Selection;
@@ -191,7 +193,8 @@ impl Operation {
         }
     }
 
-    fn name(&self, images: Vec<Image>, gathered: &mut Gathered) {
+    fn name(&self, mut images: Vec<Image>, gathered: &mut Gathered) {
+        complement(&mut images);
         let named: Vec<Named<'_>> = images.iter().map(as_named).collect();
         let assigned = match name::assign(&named, &self.destination, &self.naming) {
             Ok(assigned) => assigned,
@@ -215,6 +218,22 @@ impl Operation {
                 fate,
                 shared,
             });
+        }
+    }
+}
+
+/// An image that lacks something and lies whole in another source is pushed from there.
+fn complement(images: &mut [Image]) {
+    if !images.iter().any(Image::lacks_something) {
+        return;
+    }
+    let whole = images.iter().filter(|image| !image.lacks_something());
+    let whole: HashMap<Digest, Content> = whole
+        .map(|image| (image.identity().clone(), image.content.clone()))
+        .collect();
+    for image in images.iter_mut().filter(|image| image.lacks_something()) {
+        if let Some(content) = whole.get(image.identity()) {
+            image.content = content.clone();
         }
     }
 }

@@ -154,6 +154,26 @@ fn an_index_goes_whole_where_the_target_has_the_rest() {
 }
 
 #[test]
+fn a_whole_one_in_another_source_helps() {
+    let (thin, whole, dir) = (Platforms::new(), Platforms::new(), tempdir().unwrap());
+    thin.lose(&thin.images[1]);
+    thin.lose(&thin.manifest(0)["layers"][0]);
+    // The thin one is found first.
+    for (name, platforms) in [("a", &thin), ("b", &whole)] {
+        let path = dir.path().join(name);
+        Members::of_folder(platforms.path()).write(&path);
+    }
+    let registry = Registry::start(Kind::Serve);
+    let report = push(dir.path(), &registry, "demo/", &["--fail-fast"])
+        .expect_code(0)
+        .json();
+    read_back(&registry, &report);
+    let images = report["images"].as_array().unwrap();
+    assert!(images.iter().all(|image| image["status"] == "pushed"));
+    assert_eq!(images.len(), 2);
+}
+
+#[test]
 fn docker_archives_push_the_platforms_they_hold() {
     for kind in available() {
         let registry = Registry::start(kind);

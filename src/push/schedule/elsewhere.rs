@@ -91,7 +91,7 @@ impl Schedule {
         let path = stdin::subject(&image.source);
         let repository = &self.plan.repositories[state.repository];
         let mut error = ErrorReport::source(format!(
-            "{path}: missing, and not in {repository} at the target either: {}",
+            "{path}: missing, and not found in {repository} at the target either: {}",
             list(labels)
         ));
         let is_manifest = |item: &&Expected| matches!(item.at, Expectation::Manifest(_));

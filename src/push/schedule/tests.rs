@@ -291,7 +291,7 @@ fn what_the_source_lacks_must_be_at_the_target_before_anything_is_sent() {
     let manifest = format!("manifest {}", gone.manifest.digest());
     let layer = format!("layer {}", Digest::of(b"layer"));
     let expected =
-        format!("nowhere: missing, and not in a at the target either: {manifest}, {layer}");
+        format!("nowhere: missing, and not found in a at the target either: {manifest}, {layer}");
     assert_eq!(error.message, expected);
     assert!(error.hint.unwrap().contains("--partial-index"));
 
