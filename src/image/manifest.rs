@@ -58,6 +58,12 @@ impl Descriptor {
         }
     }
 
+    /// Without the bytes, which are large and wanted once.
+    pub(crate) fn without_data(mut self) -> Self {
+        self.data = None;
+        self
+    }
+
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).map(String::as_str)
     }
@@ -182,6 +188,19 @@ impl Manifest {
             Body::Index { .. } => (None, [].as_slice()),
         };
         config.into_iter().chain(layers)
+    }
+
+    /// Frees what descriptors hold of the bytes they describe; [`Manifest::bytes`] has it still.
+    pub(crate) fn forget_data(&mut self) {
+        match &mut self.body {
+            Body::Image { config, layers } => {
+                config.data = None;
+                layers.iter_mut().for_each(|layer| layer.data = None);
+            }
+            Body::Index { manifests } => {
+                manifests.iter_mut().for_each(|child| child.data = None);
+            }
+        }
     }
 
     /// The manifests that an index names; for an image nothing.

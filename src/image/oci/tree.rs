@@ -79,7 +79,7 @@ impl<'a> TreeReader<'a> {
     /// Takes a manifest with all below it; false when something is wrong with it.
     pub(super) fn take(
         &mut self,
-        manifest: Manifest,
+        mut manifest: Manifest,
         said: Option<Platform>,
         depth: usize,
     ) -> bool {
@@ -102,6 +102,7 @@ impl<'a> TreeReader<'a> {
         else {
             return false;
         };
+        manifest.forget_data();
         self.nodes.push(Node {
             manifest: manifest.into(),
             blobs,
@@ -191,7 +192,7 @@ impl<'a> TreeReader<'a> {
             } else {
                 &mut blobs
             };
-            list.push((descriptor.clone(), stored));
+            list.push((descriptor.clone().without_data(), stored));
         }
         if wrong {
             self.problems.append(&mut said);
