@@ -259,6 +259,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_being_read_is_told_until_it_was_looked_through() {
+        let mut board = Board::default();
+        let now = Instant::now();
+        let reading = |read, size| Event::Reading {
+            path: "app.tar.gz".into(),
+            read,
+            size,
+        };
+        for (read, size, expected) in [
+            (340, Some(1000), "app.tar.gz: 34 % read"),
+            (0, Some(0), "app.tar.gz: 0 % read"),
+            (3 << 20, None, "app.tar.gz: 3.0 MiB read"),
+        ] {
+            board.apply(&reading(read, size), now);
+            assert_eq!(board.reading().as_deref(), Some(expected));
+        }
+        let path = "app.tar.gz".into();
+        board.apply(&Event::Discovered { path, images: 1 }, now);
+        assert_eq!(board.reading(), None);
+    }
+
     fn finished(blob: usize, status: BlobStatus) -> Event {
         Event::BlobFinished {
             blob,

@@ -81,7 +81,7 @@ impl Operation {
                 Ok(found) => {
                     let images = found.images.len() + found.broken.len();
                     tell(Event::Discovered {
-                        path: path.display().to_string(),
+                        path: stdin::subject(path),
                         images,
                     });
                     if images == 0 {
@@ -268,7 +268,7 @@ impl From<News<'_>> for Event {
     fn from(news: News<'_>) -> Self {
         match news {
             News::Reading { path, read, size } => Self::Reading {
-                path: path.display().to_string(),
+                path: stdin::subject(path),
                 read,
                 size,
             },

@@ -10,6 +10,7 @@ use crate::image::digest::Digest;
 use crate::image::manifest::Manifest;
 use crate::image::reference::{Repository, Tag};
 use crate::image::source::{Body, StreamBody};
+use crate::image::stdin::subject;
 use crate::observe::event::Meter;
 use crate::push::plan::Origin;
 use crate::push::report::ErrorReport;
@@ -99,7 +100,7 @@ fn hash(origin: &Origin, tools: &Tools) -> Ended {
         Ok(digest) => Ended::Hashed(digest),
         Err(error) => {
             let path = origin.path().unwrap_or(Path::new("bytes of a manifest"));
-            let message = format!("a layer of {} cannot be read: {error}", path.display());
+            let message = format!("a layer of {} cannot be read: {error}", subject(path));
             Ended::Failed(ErrorReport::source(message))
         }
     }
@@ -254,7 +255,7 @@ impl Origin {
     /// The report of `error`, which names the source where that is to blame.
     fn blame(&self, mut error: Error) -> ErrorReport {
         if let (ErrorKind::Source, Some(path)) = (error.kind, self.path()) {
-            error.reason = format!("{}: {}", path.display(), error.reason);
+            error.reason = format!("{}: {}", subject(path), error.reason);
         }
         error.into()
     }
