@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cli::args::{Args, Codec, Progress};
 use crate::cli::usage::UsageError;
@@ -11,10 +12,10 @@ use crate::cli::{Surroundings, limits, naming};
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::image::stdin::{self, Input, StandardInput};
-use crate::net;
+use crate::net::{self, Secret};
 use crate::observe::progress::Detail;
 use crate::push::operation::{Compression, Operation};
-use crate::registry::client::{self, Credentials};
+use crate::registry::client::{self, Anonymous, Credentials, Keychain, Login};
 
 /// Nobody's password is longer; a file given by mistake is.
 const LONGEST_PASSWORD: u64 = 64 << 10;
@@ -75,7 +76,7 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
             .map_or(standard.images, |images| images as usize),
         fail_fast: args.fail_fast,
         registry: client::Settings {
-            credentials: credentials(args.username, args.password_stdin, &mut around.stdin)?,
+            keychain: keychain(args.username, args.password_stdin, &mut around.stdin)?,
             retries: args.retries.unwrap_or(standard.registry.retries),
             chunk_size: args.chunk_size,
             plain_http: args.plain_http,
@@ -227,16 +228,19 @@ fn compression(args: &Args) -> Result<Option<Compression>, UsageError> {
     }
 }
 
-fn credentials(
+fn keychain(
     username: Option<String>,
     from_stdin: bool,
     stdin: &mut dyn Read,
-) -> Result<Option<Credentials>, UsageError> {
+) -> Result<Arc<dyn Keychain>, UsageError> {
     match (username, from_stdin) {
-        (None, false) => Ok(None),
+        (None, false) => Ok(Arc::new(Anonymous)),
         (Some(username), true) => {
-            let password = password(stdin)?;
-            Ok(Some(Credentials { username, password }))
+            let password = Secret::new(password(stdin)?);
+            Ok(Arc::new(Credentials {
+                login: Login::Password { username, password },
+                origin: "--username".to_owned(),
+            }))
         }
         (Some(username), false) => Err(UsageError::new(format!(
             "no password for --username {username:?}: a password is never an argument"

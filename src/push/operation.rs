@@ -87,7 +87,7 @@ impl Operation {
             images: 8,
             fail_fast: false,
             registry: client::Settings {
-                credentials: None,
+                keychain: Arc::new(client::Anonymous),
                 retries: 5,
                 chunk_size: None,
                 plain_http: false,

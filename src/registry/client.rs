@@ -22,13 +22,13 @@ use crate::registry::retry::Halt;
 use crate::registry::url::{LocationError, without_query};
 
 pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask};
-pub use crate::registry::credentials::Credentials;
+pub use crate::registry::credentials::{Anonymous, Credentials, Keychain, Login};
 pub use crate::registry::manifests::{ManifestFailure, ManifestName, Presence};
 
 /// How to speak to a registry. No secrets in its `Debug`.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub credentials: Option<Credentials>,
+    pub keychain: Arc<dyn Keychain>,
     /// Tries after the first, per blob or manifest.
     pub retries: u32,
     /// Largest body of one request; `None` lets answers and profiles decide.
@@ -84,7 +84,7 @@ impl Client {
         let endpoint = Endpoint::new(host);
         let loopback = net::is_loopback(endpoint.host());
         Self {
-            authority: Authority::new(settings.credentials.as_ref()),
+            authority: Authority::new(&*settings.keychain),
             reach: Reach::new(settings.plain_http, settings.insecure, loopback),
             limit: Limit::default(),
             profile: Profile::of(endpoint.host()),

@@ -9,18 +9,62 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::image::reference::Repository;
+use crate::net::Secret;
 use crate::registry::challenge::Challenge;
 
-/// A user and a password; `Debug` shows neither.
-#[derive(Clone)]
+/// Who the user is at a registry, and who said so.
+#[derive(Clone, Debug)]
 pub struct Credentials {
-    pub username: String,
-    pub password: String,
+    pub login: Login,
+    /// Where they were found, for people: "--username", a file's path, a helper's name.
+    pub origin: String,
 }
 
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials")
+/// What credentials are made of.
+#[derive(Clone, Debug)]
+pub enum Login {
+    Password {
+        username: String,
+        password: Secret,
+    },
+    /// A refresh token: a token service gives access tokens for it.
+    IdentityToken(Secret),
+    /// Sent as it is.
+    Bearer(Secret),
+}
+
+impl Login {
+    /// The user, where there is one to name.
+    pub fn username(&self) -> Option<&str> {
+        match self {
+            Self::Password { username, .. } => Some(username),
+            Self::IdentityToken(_) | Self::Bearer(_) => None,
+        }
+    }
+}
+
+/// Finds credentials for one registry. Asked once it is known that some are needed; answers may take
+/// as long as a helper program does.
+pub trait Keychain: fmt::Debug + Send + Sync {
+    /// For one of the registry's repositories, or for the registry as a whole.
+    fn find(&self, repository: Option<&Repository>) -> Option<Credentials>;
+}
+
+/// The same for all repositories.
+impl Keychain for Credentials {
+    fn find(&self, _: Option<&Repository>) -> Option<Credentials> {
+        Some(self.clone())
+    }
+}
+
+/// Knows nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Anonymous;
+
+impl Keychain for Anonymous {
+    fn find(&self, _: Option<&Repository>) -> Option<Credentials> {
+        None
     }
 }
 
@@ -54,14 +98,19 @@ pub(super) enum Denied {
 }
 
 impl Authority {
-    pub(super) fn new(credentials: Option<&Credentials>) -> Self {
-        let basic = |c: &Credentials| {
-            let pair = format!("{}:{}", c.username, c.password);
-            format!("Basic {}", STANDARD.encode(pair))
+    pub(super) fn new(keychain: &dyn Keychain) -> Self {
+        let basic = |c: Credentials| match c.login {
+            Login::Password { username, password } => {
+                let pair = format!("{username}:{}", password.expose());
+                let value = format!("Basic {}", STANDARD.encode(pair));
+                Some((username, value))
+            }
+            Login::IdentityToken(_) | Login::Bearer(_) => None,
         };
+        let (username, value) = keychain.find(None).and_then(basic).unzip();
         Self {
-            username: credentials.map(|c| c.username.clone()),
-            basic: credentials.map(basic),
+            username,
+            basic: value,
             asked: AtomicBool::new(false),
         }
     }
@@ -105,10 +154,13 @@ mod tests {
     use crate::registry::challenge::parse;
 
     fn known() -> Authority {
-        Authority::new(Some(&Credentials {
-            username: "Aladdin".into(),
-            password: "open sesame".into(),
-        }))
+        Authority::new(&Credentials {
+            login: Login::Password {
+                username: "Aladdin".into(),
+                password: "open sesame".into(),
+            },
+            origin: String::new(),
+        })
     }
 
     #[test]
@@ -129,7 +181,7 @@ mod tests {
 
     #[test]
     fn says_why_not() {
-        let nobody = || Authority::new(None);
+        let nobody = || Authority::new(&Anonymous);
         for (authority, header, expected) in [
             (
                 nobody(),
@@ -149,13 +201,5 @@ mod tests {
             let challenges = parse([header].into_iter());
             assert_eq!(authority.asked(&challenges, false), expected, "{header}");
         }
-        let shown = format!(
-            "{:?}",
-            Credentials {
-                username: "u".into(),
-                password: "p".into()
-            }
-        );
-        assert_eq!(shown, "Credentials");
     }
 }

@@ -14,8 +14,8 @@ use hoist::image::source::{Stream, StreamBody, Summary};
 use hoist::net::{self, Http};
 use hoist::observe::event::{Emit, Event, Meter};
 use hoist::registry::client::{
-    BlobTask, Client, Credentials, Delivery, ManifestFailure, ManifestName, Presence, Settings,
-    StreamTask,
+    Anonymous, BlobTask, Client, Credentials, Delivery, Keychain, Login, ManifestFailure,
+    ManifestName, Presence, Settings, StreamTask,
 };
 use hoist::registry::clock::Clock;
 use hoist::registry::error::Error;
@@ -118,7 +118,7 @@ pub(crate) struct Wire {
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        credentials: None,
+        keychain: Arc::new(Anonymous),
         retries: 5,
         chunk_size: None,
         plain_http: false,
@@ -126,10 +126,13 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-pub(crate) fn user(username: &str, password: &str) -> Option<Credentials> {
-    Some(Credentials {
-        username: username.into(),
-        password: password.into(),
+pub(crate) fn user(username: &str, password: &str) -> Arc<dyn Keychain> {
+    Arc::new(Credentials {
+        login: Login::Password {
+            username: username.into(),
+            password: password.into(),
+        },
+        origin: "--username".into(),
     })
 }
 

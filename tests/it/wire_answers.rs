@@ -204,7 +204,7 @@ fn a_location_elsewhere_is_followed_without_credentials() {
     let wire = Wire::with(
         server.address(),
         Settings {
-            credentials: user("me", "secret"),
+            keychain: user("me", "secret"),
             ..plain(0)
         },
     );
@@ -228,7 +228,7 @@ fn refused_credentials_are_named_by_their_user() {
     let challenge = || answer(401).header("WWW-Authenticate", "Basic realm=\"r\"");
     let server = Scripted::start([on("*", "/").then(challenge())]);
     let known = Settings {
-        credentials: user("me", "secret"),
+        keychain: user("me", "secret"),
         ..plain(5)
     };
     let error = Wire::with(server.address(), known)
@@ -258,7 +258,7 @@ fn a_401_without_a_challenge_is_asked_about() {
         on("PUT", "/v2/app/").then(answer(201)),
     ]);
     let known = Settings {
-        credentials: user("me", "secret"),
+        keychain: user("me", "secret"),
         ..plain(0)
     };
     Wire::with(server.address(), known)

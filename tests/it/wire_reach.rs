@@ -86,7 +86,7 @@ fn registries_with_tls_and_passwords_are_pushed_to() {
         };
         let push = |username: &str, password: &str| {
             let known = Settings {
-                credentials: user(username, password),
+                keychain: user(username, password),
                 ..settings()
             };
             let wire = Wire::over(registry.host(), known, &http);
