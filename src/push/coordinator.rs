@@ -54,6 +54,8 @@ pub(crate) struct Coordinator<'a> {
     pub(crate) sender: SyncSender<Message>,
     pub(crate) receiver: Receiver<Message>,
     pub(crate) observers: &'a mut [Box<dyn Observer>],
+    /// What the wire warned of, for the report.
+    pub(crate) warnings: &'a mut Vec<String>,
 }
 
 impl Coordinator<'_> {
@@ -151,8 +153,10 @@ impl Coordinator<'_> {
     }
 
     fn take_event(&mut self, event: &Event) {
-        if let Event::Pressure { .. } = event {
-            self.permits.shrink();
+        match event {
+            Event::Pressure { .. } => self.permits.shrink(),
+            Event::Warning { message } => self.warnings.push(message.clone()),
+            _ => {}
         }
         self.observe(event);
     }

@@ -196,6 +196,7 @@ impl Operation {
             sender,
             receiver,
             observers,
+            warnings: tally.warnings(),
         };
         let schedule = coordinator.run(stop, &|| {
             halt.stop();

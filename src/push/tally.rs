@@ -82,6 +82,11 @@ impl Tally {
         self.errors.push(error);
     }
 
+    /// Where further warnings go.
+    pub(crate) fn warnings(&mut self) -> &mut Vec<String> {
+        &mut self.warnings
+    }
+
     /// Takes in what became of the planned images.
     pub(crate) fn take(&mut self, schedule: &Schedule, totals: Totals, interrupted: bool) {
         self.totals = totals;

@@ -84,7 +84,7 @@ impl Client {
         let endpoint = Endpoint::new(host);
         let loopback = net::is_loopback(endpoint.host());
         Self {
-            authority: Authority::new(&*settings.keychain),
+            authority: Authority::new(&*settings.keychain, &*events),
             reach: Reach::new(settings.plain_http, settings.insecure, loopback),
             limit: Limit::default(),
             profile: Profile::of(endpoint.host()),

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::image::reference::Repository;
 use crate::net::Secret;
+use crate::observe::event::Emit;
 use crate::registry::challenge::Challenge;
 
 /// Who the user is at a registry, and who said so.
@@ -47,13 +48,14 @@ impl Login {
 /// Finds credentials for one registry. Asked once it is known that some are needed; answers may take
 /// as long as a helper program does.
 pub trait Keychain: fmt::Debug + Send + Sync {
-    /// For one of the registry's repositories, or for the registry as a whole.
-    fn find(&self, repository: Option<&Repository>) -> Option<Credentials>;
+    /// For one of the registry's repositories, or for the registry as a whole. `events` hears of
+    /// places that should have some and could not be asked.
+    fn find(&self, repository: Option<&Repository>, events: &dyn Emit) -> Option<Credentials>;
 }
 
 /// The same for all repositories.
 impl Keychain for Credentials {
-    fn find(&self, _: Option<&Repository>) -> Option<Credentials> {
+    fn find(&self, _: Option<&Repository>, _: &dyn Emit) -> Option<Credentials> {
         Some(self.clone())
     }
 }
@@ -63,7 +65,7 @@ impl Keychain for Credentials {
 pub struct Anonymous;
 
 impl Keychain for Anonymous {
-    fn find(&self, _: Option<&Repository>) -> Option<Credentials> {
+    fn find(&self, _: Option<&Repository>, _: &dyn Emit) -> Option<Credentials> {
         None
     }
 }
@@ -98,7 +100,7 @@ pub(super) enum Denied {
 }
 
 impl Authority {
-    pub(super) fn new(keychain: &dyn Keychain) -> Self {
+    pub(super) fn new(keychain: &dyn Keychain, events: &dyn Emit) -> Self {
         let basic = |c: Credentials| match c.login {
             Login::Password { username, password } => {
                 let pair = format!("{username}:{}", password.expose());
@@ -107,7 +109,7 @@ impl Authority {
             }
             Login::IdentityToken(_) | Login::Bearer(_) => None,
         };
-        let (username, value) = keychain.find(None).and_then(basic).unzip();
+        let (username, value) = keychain.find(None, events).and_then(basic).unzip();
         Self {
             username,
             basic: value,
@@ -151,16 +153,24 @@ impl Authority {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::event::Event;
     use crate::registry::challenge::parse;
 
+    struct Nobody;
+
+    impl Emit for Nobody {
+        fn emit(&self, _: Event) {}
+    }
+
     fn known() -> Authority {
-        Authority::new(&Credentials {
+        let credentials = Credentials {
             login: Login::Password {
                 username: "Aladdin".into(),
                 password: "open sesame".into(),
             },
             origin: String::new(),
-        })
+        };
+        Authority::new(&credentials, &Nobody)
     }
 
     #[test]
@@ -181,7 +191,7 @@ mod tests {
 
     #[test]
     fn says_why_not() {
-        let nobody = || Authority::new(&Anonymous);
+        let nobody = || Authority::new(&Anonymous, &Nobody);
         for (authority, header, expected) in [
             (
                 nobody(),
