@@ -178,6 +178,7 @@ fn so_far(tally: &Tally, elapsed: Duration) -> Report {
             side: Side::Registry,
             message,
             hint: None,
+            common: None,
         });
         ImageReport {
             targets: targets.collect(),

@@ -1,5 +1,6 @@
 //! What is said to people at the end of a push: errors in their one shape, then the figures.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::observe::console::Console;
@@ -15,13 +16,14 @@ pub(crate) fn error(console: &Console, message: &str, hint: Option<&str>) {
     console.line(&text);
 }
 
-/// Everything that went wrong, the images' own troubles first. An interruption is one trouble, however
-/// many images it met.
+/// Targets that are named when one trouble met more of them.
+const MOST_NAMES: usize = 12;
+
+/// Everything that went wrong, the images' own troubles first. An interruption, or a registry that
+/// nobody can reach, is one trouble, however many images it met.
 pub(crate) fn errors(console: &Console, report: &Report) {
-    for image in &report.images {
-        for (message, hint) in image_errors(image) {
-            error(console, &message, hint);
-        }
+    for (message, hint) in image_errors(&report.images) {
+        error(console, &message, hint);
     }
     let others = report
         .errors
@@ -39,25 +41,72 @@ pub(crate) fn errors(console: &Console, report: &Report) {
     }
 }
 
-/// The sentences about one image: its own error, and those of targets that say something else.
-fn image_errors(image: &ImageReport) -> Vec<(String, Option<&str>)> {
-    let own = image.error.as_ref();
-    let others = image.targets.iter().filter_map(|target| {
-        let error = target.error.as_ref().filter(|error| Some(*error) != own)?;
-        Some((&target.name, error))
-    });
-    let sentences = own.map(|error| (subject(image), error)).into_iter();
-    let sentences = sentences
-        .chain(others)
-        .filter(|(_, error)| !error.is_interruption());
-    let sentences = sentences.map(|(of, error)| {
-        // Where the file is the subject it need not be named again.
-        let repeated = format!("{of}: ");
-        let why = &error.message;
-        let why = why.strip_prefix(&repeated).unwrap_or(why);
-        (format!("push of {of} failed: {why}"), error.hint.as_deref())
+/// The sentences about all images, each trouble where it came first.
+fn image_errors(images: &[ImageReport]) -> Vec<(String, Option<&str>)> {
+    let failures: Vec<Failure<'_>> = images.iter().flat_map(failures).collect();
+    let mut met: HashMap<(&str, Option<&str>), Vec<&str>> = HashMap::new();
+    for failure in &failures {
+        if let Some(trouble) = failure.trouble() {
+            met.entry(trouble).or_default().push(failure.of);
+        }
+    }
+    let sentences = failures.iter().filter_map(|failure| {
+        let hint = failure.error.hint.as_deref();
+        let Some(trouble) = failure.trouble() else {
+            return Some((failure.sentence(), hint));
+        };
+        let all = met.remove(&trouble)?;
+        Some(match all.len() {
+            1 => (failure.sentence(), hint),
+            _ => (together(trouble.0, &all), hint),
+        })
     });
     sentences.collect()
+}
+
+/// One error of one image, and what it is about.
+struct Failure<'a> {
+    of: &'a str,
+    error: &'a ErrorReport,
+}
+
+impl<'a> Failure<'a> {
+    /// What other images may have met as well: the reason, and what to try.
+    fn trouble(&self) -> Option<(&'a str, Option<&'a str>)> {
+        let common = self.error.common.as_deref()?;
+        Some((common, self.error.hint.as_deref()))
+    }
+
+    fn sentence(&self) -> String {
+        // Where the file is the subject it need not be named again.
+        let repeated = format!("{}: ", self.of);
+        let why = &self.error.message;
+        let why = why.strip_prefix(&repeated).unwrap_or(why);
+        format!("push of {} failed: {why}", self.of)
+    }
+}
+
+fn together(why: &str, all: &[&str]) -> String {
+    let (named, rest) = all.split_at(all.len().min(MOST_NAMES));
+    let mut of = named.join(", ");
+    if !rest.is_empty() {
+        of.push_str(&format!(" and {} more", rest.len()));
+    }
+    format!("push of {of} failed: {why}")
+}
+
+/// The errors of one image: its own, and those of targets that say something else.
+fn failures(image: &ImageReport) -> impl Iterator<Item = Failure<'_>> {
+    let own = image.error.as_ref();
+    let others = image.targets.iter().filter_map(move |target| {
+        let error = target.error.as_ref().filter(|error| Some(*error) != own)?;
+        let of = &target.name;
+        Some(Failure { of, error })
+    });
+    let of = subject(image);
+    let own = own.map(|error| Failure { of, error });
+    let all = own.into_iter().chain(others);
+    all.filter(|failure| !failure.error.is_interruption())
 }
 
 /// What an image's own error is about: the target that failed by it, else its name, else its file.
@@ -175,6 +224,7 @@ mod tests {
             side: Side::Registry,
             message: message.to_owned(),
             hint: Some("--chunk-size 16MiB".to_owned()),
+            common: None,
         }
     }
 
@@ -204,7 +254,7 @@ mod tests {
     }
 
     fn messages(image: &ImageReport) -> Vec<String> {
-        image_errors(image)
+        image_errors(std::slice::from_ref(image))
             .into_iter()
             .map(|(message, _)| message)
             .collect()
@@ -228,6 +278,37 @@ mod tests {
                 "push of r/app:1 failed: upload of sha256:12ab: registry answered 413",
                 "push of r/app:3 failed: tag is immutable",
             ]
+        );
+    }
+
+    #[test]
+    fn what_all_images_met_is_told_once_with_their_names() {
+        let down = |name: &str| {
+            let mut error = trouble(&format!("check of manifest {name}: cannot connect"));
+            error.common = Some("cannot connect".to_owned());
+            image(vec![target(name, Some(error.clone()))], Some(error))
+        };
+        let other = trouble("tag is immutable");
+        let mut images: Vec<ImageReport> = (0..14).map(|n| down(&format!("r/{n}"))).collect();
+        images.insert(
+            1,
+            image(vec![target("r/app:1", Some(other.clone()))], Some(other)),
+        );
+        let errors = image_errors(&images);
+        let told: Vec<&str> = errors.iter().map(|(message, _)| message.as_str()).collect();
+        let names: Vec<String> = (0..12).map(|n| format!("r/{n}")).collect();
+        let names = names.join(", ");
+        assert_eq!(
+            told,
+            [
+                format!("push of {names} and 2 more failed: cannot connect").as_str(),
+                "push of r/app:1 failed: tag is immutable",
+            ]
+        );
+        let alone = image_errors(&images[..1]);
+        assert_eq!(
+            alone[0].0,
+            "push of r/0 failed: check of manifest r/0: cannot connect"
         );
     }
 

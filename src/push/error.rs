@@ -44,6 +44,7 @@ impl ErrorReport {
             side,
             message,
             hint: None,
+            common: None,
         }
     }
 }
@@ -64,11 +65,13 @@ impl From<Error> for ErrorReport {
             ErrorKind::Source => (FailureKind::Source, Side::Source),
             ErrorKind::Interrupted => (FailureKind::Interrupted, Side::Local),
         };
+        let is_common = matches!(kind, FailureKind::Auth | FailureKind::Unreachable);
         Self {
             kind,
             side,
             message: error.to_string(),
             hint: error.hint,
+            common: is_common.then_some(error.reason),
         }
     }
 }

@@ -374,6 +374,7 @@ mod tests {
             side: Side::Registry,
             message,
             hint: None,
+            common: None,
         }
     }
 

@@ -79,6 +79,10 @@ pub struct ErrorReport {
     pub side: Side,
     pub message: String,
     pub hint: Option<String>,
+    /// The end of `message`, where it is a trouble of the registry as a whole that says the same of
+    /// all images.
+    #[serde(skip)]
+    pub common: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -144,10 +144,11 @@ impl Client {
 
     fn unconnected(&self, mut error: Error, target: &Target, began: Instant) -> Halt {
         let retries = self.settings.retries;
-        if target.is_own() && self.reach.failed(self.clock.now(), retries, &error) {
+        if target.is_own() && self.reach.failed(self.clock.now(), retries) {
             if retries > 0 {
                 error.reason.push_str(", for 30 s");
             }
+            self.reach.bury(&error);
             return error.into();
         }
         let class = Class::Unconnected;

@@ -122,9 +122,9 @@ impl Reach {
         self.contact().ever
     }
 
-    /// No connection was made. True when the host is given up from now on: after half a minute of
-    /// trying, or at once where nothing is to be tried twice.
-    pub(super) fn failed(&self, now: Instant, retries: u32, error: &Error) -> bool {
+    /// No connection was made. True when the host is to be given up: after half a minute of trying, or
+    /// at once where nothing is to be tried twice.
+    pub(super) fn failed(&self, now: Instant, retries: u32) -> bool {
         let mut contact = self.contact();
         let since = match contact.silence {
             Some((first, last)) if now.duration_since(last) < LONGEST_SILENCE => first,
@@ -133,14 +133,10 @@ impl Reach {
         };
         contact.silence = Some((since, now));
         let over = now.duration_since(since) >= LONGEST_SILENCE;
-        if over || (retries == 0 && !contact.ever) {
-            contact.dead.get_or_insert_with(|| error.clone());
-            return true;
-        }
-        false
+        over || (retries == 0 && !contact.ever)
     }
 
-    /// Waiting cannot help.
+    /// Nothing more is tried here, for this reason.
     pub(super) fn bury(&self, error: &Error) {
         self.contact().dead.get_or_insert_with(|| error.clone());
     }
@@ -274,16 +270,18 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let reach = Reach::new(false, false, false);
-        assert!(!reach.failed(at(0), 5, &error));
-        assert!(!reach.failed(at(29), 5, &error));
+        assert!(!reach.failed(at(0), 5));
+        assert!(!reach.failed(at(29), 5));
         assert!(reach.dead().is_none());
         reach.reached();
-        assert!(!reach.failed(at(40), 5, &error));
-        assert!(!reach.failed(at(90), 5, &error), "two tries are no silence");
-        assert!(!reach.failed(at(119), 0, &error));
-        assert!(reach.failed(at(120), 5, &error));
+        assert!(!reach.failed(at(40), 5));
+        assert!(!reach.failed(at(90), 5), "two tries are no silence");
+        assert!(!reach.failed(at(119), 0));
+        assert!(reach.failed(at(120), 5));
+        assert!(reach.dead().is_none());
+        reach.bury(&error);
         assert_eq!(reach.dead().unwrap().reason, "no route");
         let impatient = Reach::new(false, false, false);
-        assert!(impatient.failed(at(0), 0, &error));
+        assert!(impatient.failed(at(0), 0));
     }
 }

@@ -12,6 +12,7 @@ fn error(kind: FailureKind) -> ErrorReport {
         side: Side::Registry,
         message: "no".to_owned(),
         hint: None,
+        common: None,
     }
 }
 
