@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use lexopt::Arg;
 
-use crate::cli::options::{self, Given, Opt, Take};
+use crate::cli::logging;
+use crate::cli::options::{self, Opt, Take};
+use crate::cli::settings::{Setting, Value};
 use crate::cli::usage::{UsageError, nearest};
 use crate::image::name::Rename;
 use crate::image::platform::Platform;
@@ -48,6 +50,8 @@ pub(crate) struct Args {
     pub(crate) help: bool,
     /// `--version` or `-V`, anywhere.
     pub(crate) version: bool,
+    /// The options one by one, as typed.
+    pub(crate) given: Vec<Setting>,
 
     pub(crate) include: Vec<String>,
     pub(crate) exclude: Vec<String>,
@@ -82,6 +86,8 @@ pub(crate) struct Args {
     pub(crate) progress: Progress,
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
+
+    pub(crate) log: Option<logging::Filter>,
 
     pub(crate) long: bool,
 
@@ -154,16 +160,23 @@ fn next(parser: &mut lexopt::Parser, typed: &mut Args) -> Result<bool, UsageErro
         Some(Arg::Short(short)) => find(typed, |option| option.short == Some(short))
             .ok_or_else(|| unknown(typed.command, &format!("-{short}")))?,
     };
-    match option.take {
-        Take::Flag(set) => set(typed),
-        Take::Value { name, set } => {
+    let called = format!("--{}", option.long);
+    let value = match option.take {
+        Take::Flag(_) => Value::Times(1),
+        Take::Value { name, .. } => {
             let value = parser.value().map_err(|_| {
-                UsageError::new(format!("--{} needs a value", option.long))
-                    .hint(format!("--{} {name}", option.long))
+                UsageError::new(format!("{called} needs a value")).hint(format!("{called} {name}"))
             })?;
-            set(typed, &Given::new(option.long, &value))?;
+            Value::Words(vec![value])
         }
-    }
+    };
+    let setting = Setting {
+        option,
+        called,
+        value,
+    };
+    setting.apply(typed)?;
+    typed.given.push(setting);
     Ok(true)
 }
 
@@ -265,6 +278,7 @@ mod tests {
             "rename" => "q.io/a=b",
             "progress" => "plain",
             "listen" => "127.0.0.1:0",
+            "include" | "exclude" => "a/**",
             _ => "1",
         };
         for option in options::all() {

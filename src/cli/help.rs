@@ -24,7 +24,8 @@ docker-save archives, read where they lie, without a daemon.
   hoist list  [OPTIONS] SOURCE...               show what would be pushed
   hoist serve [OPTIONS] DIR                     a small registry in a folder
   hoist help  [TOPIC]                           push, list, serve, sources,
-                                                destinations, report, exit-codes
+                                                destinations, config, report,
+                                                exit-codes
 
   hoist COMMAND --help                          the options of a command
   hoist --version
@@ -140,7 +141,7 @@ Examples:
   hoist push --platform linux/arm64 layout/ localhost:5000/edge/
   hoist push --rename quay.io/org=mirror images/ registry.example/
 
-More: hoist help sources, hoist help destinations, hoist help report
+More: hoist help sources, destinations, config, report
 ";
 
 const LIST: &str = "\
@@ -244,6 +245,39 @@ line for a name that no source has is wrong, and nothing is sent.
 
 localhost and other names for this machine are tried with http first; all else
 is https, but for --plain-http and --insecure.
+",
+    ),
+    (
+        "config",
+        "\
+What is said more than once counts in this order: the command line, the
+environment, the configuration file (in there a registry's own section first),
+the default. Lists are replaced, not added to.
+
+The file is --config FILE or $HOIST_CONFIG, else hoist/config.json below
+$XDG_CONFIG_HOME or ~/.config, where there is one. It is one JSON object of long
+options without dashes; paths are relative to the file:
+
+  {
+    \"jobs\": 8,
+    \"exclude\": [\"**:*-debug\", \"scratch/**\"],
+    \"stall-timeout\": \"2m\",
+    \"registries\": {
+      \"registry.example\": {\"username\": \"robot\", \"ca-cert\": \"ca.pem\"},
+      \"old.example:5000\": {\"plain-http\": true, \"jobs\": 2}
+    }
+  }
+
+Options without a value are true or false. A key that is no option, one that is
+there twice, a wrong type: exit code 2, and nothing is sent.
+
+A section is for one registry, written as in the destination, with its port. It
+may have: ca-cert, chunk-size, insecure, jobs, plain-http, retries,
+stall-timeout, username.
+
+Variables: HOIST_CONFIG, HOIST_JOBS, HOIST_USERNAME, HOIST_INSECURE (1 or 0),
+HOIST_LOG (debug, or hoist::registry=debug,ureq=warn; -v and -q count more). An
+empty one is as good as none.
 ",
     ),
     (

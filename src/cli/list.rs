@@ -38,7 +38,7 @@ pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) ->
         Ok(settled) => settled,
         Err(error) => return streams.refuse(&error),
     };
-    logging::start(args.verbose, &streams.console);
+    logging::start(logging::Filter::of(&args), &streams.console);
     let mut listing = Listing {
         version: 1,
         outcome: Outcome::Ok,
@@ -80,7 +80,6 @@ pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) ->
 type Settled = (Filter, Vec<PathBuf>, Option<StandardInput>);
 
 fn settled(args: &Args, around: &mut Surroundings) -> Result<Settled, UsageError> {
-    settle::contradictions(args)?;
     if args.operands.is_empty() {
         return Err(UsageError::new("no source").hint("hoist list SOURCE..."));
     }

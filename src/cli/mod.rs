@@ -13,6 +13,7 @@ mod options;
 mod push;
 mod results;
 mod serve;
+mod settings;
 mod settle;
 mod signals;
 mod summary;
@@ -27,9 +28,11 @@ use std::os::fd::AsFd as _;
 use std::sync::mpsc::Receiver;
 
 use crate::cli::args::{Args, Command, Output};
+use crate::cli::settings::Settings;
 pub use crate::cli::signals::Signal;
 use crate::cli::usage::UsageError;
 use crate::observe::console::Console;
+use crate::observe::text::safe;
 use crate::push::report::{Bytes, ErrorReport, Outcome, Report};
 
 /// A process as data: what `main` collects, and what tests make up.
@@ -205,18 +208,18 @@ fn empty_report(outcome: Outcome, error: ErrorReport) -> Report {
 
 /// Runs one command to its end.
 pub fn run(process: Process) -> Exit {
-    let (args, wrong) = args::parse(process.args);
+    let (typed, wrong) = args::parse(process.args);
     let mut streams = Streams {
         stdout: process.stdout,
         stdout_is_terminal: process.stdout_is_terminal,
         console: Console::new(process.stderr),
-        output: args.output,
-        quiet: args.quiet,
+        output: typed.output,
+        quiet: typed.quiet,
     };
     if let Some(wrong) = wrong {
         return streams.refuse(&wrong);
     }
-    if let Some(text) = told(&args) {
+    if let Some(text) = told(&typed) {
         return match text {
             Ok(text) => streams.conclude(&text, Exit::Done),
             Err(error) => streams.refuse(&error),
@@ -230,8 +233,20 @@ pub fn run(process: Process) -> Exit {
         stderr_is_terminal: process.stderr_is_terminal,
         signals: process.signals,
     };
-    match args.command {
-        Some(Command::Push) => push::run(args, surroundings, streams),
+    let command = typed.command;
+    let settled = Settings::gather(typed, &surroundings.env)
+        .and_then(|settings| settings.args(None).map(|args| (settings, args)));
+    let (settings, args) = match settled {
+        Ok(settled) => settled,
+        Err(error) => return streams.refuse(&error),
+    };
+    streams.output = args.output;
+    streams.quiet = args.quiet;
+    if let Some(warning) = settings.warning.as_ref().filter(|_| !streams.quiet) {
+        streams.console.line(&safe(&format!("warning: {warning}")));
+    }
+    match command {
+        Some(Command::Push) => push::run(&settings, surroundings, streams),
         Some(Command::List) => list::run(args, surroundings, streams),
         Some(Command::Serve) => serve::run(args, surroundings, streams),
         Some(Command::Help) | None => {

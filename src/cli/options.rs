@@ -2,37 +2,17 @@
 //!
 //! Long names are the contract. An option that does nothing yet is not in here.
 
-use std::ffi::OsStr;
-use std::path::PathBuf;
+mod given;
+mod opt;
 
-use crate::cli::args::{Args, Codec, Command, Output, Progress};
-use crate::cli::usage::UsageError;
+use crate::cli::args::{Codec, Command, Output, Progress};
 use crate::cli::values;
 use crate::image::name::Rename;
-use crate::image::reference::{ReferenceError, Tag};
+use crate::image::reference::Tag;
 use crate::push::operation::Format;
 
-/// One option of one or more commands.
-pub(crate) struct Opt {
-    pub(crate) long: &'static str,
-    pub(crate) short: Option<char>,
-    pub(crate) take: Take,
-    pub(crate) commands: &'static [Command],
-    /// A fragment without a final dot, for the help.
-    pub(crate) help: &'static str,
-}
-
-/// Whether an option has a value, and what it does to what was typed so far.
-pub(crate) enum Take {
-    Flag(fn(&mut Args)),
-    Value {
-        /// As the help calls it.
-        name: &'static str,
-        set: Setter,
-    },
-}
-
-type Setter = fn(&mut Args, &Given<'_>) -> Result<(), UsageError>;
+pub(crate) use self::given::Given;
+pub(crate) use self::opt::{Form, Opt, Scope, Take};
 
 /// Options under one heading of the help.
 pub(crate) struct Section {
@@ -59,6 +39,10 @@ pub(crate) const SECTIONS: &[Section] = &[
         options: TELL,
     },
     Section {
+        heading: "Files",
+        options: FILES,
+    },
+    Section {
         heading: "Serving",
         options: SERVE,
     },
@@ -68,29 +52,49 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Opt> {
     SECTIONS.iter().flat_map(|section| section.options)
 }
 
-const PUSH: &[Command] = &[Command::Push];
+/// These, and what can only be said otherwise than on the command line.
+pub(crate) fn settable() -> impl Iterator<Item = &'static Opt> {
+    all().chain(UNTYPED)
+}
+
 const PUSH_LIST: &[Command] = &[Command::Push, Command::List];
+const WORKING: &[Command] = &[Command::Push, Command::List, Command::Serve];
+
+const UNTYPED: &[Opt] = &[Opt::value(
+    "log",
+    "FILTER",
+    |args, given| {
+        args.log = Some(given.parsed(values::log_filter)?);
+        Ok(())
+    },
+    "what is logged on standard error, by level and module",
+)
+.scope(Scope::Nowhere)
+.variable("HOIST_LOG")
+.on(WORKING)];
 
 const CHOOSE: &[Opt] = &[
     Opt::value(
         "include",
         "GLOB",
         |args, given| {
-            args.include.push(given.text()?.to_owned());
+            args.include.push(given.glob()?);
             Ok(())
         },
         "take only images with a REPOSITORY:TAG (host removed) that matches; `*` stops at `/`, `**` does not; repeatable",
     )
+    .repeatable()
     .on(PUSH_LIST),
     Opt::value(
         "exclude",
         "GLOB",
         |args, given| {
-            args.exclude.push(given.text()?.to_owned());
+            args.exclude.push(given.glob()?);
             Ok(())
         },
         "leave out names that match, whatever --include says; repeatable",
     )
+    .repeatable()
     .on(PUSH_LIST),
     Opt::value(
         "platform",
@@ -102,6 +106,7 @@ const CHOOSE: &[Opt] = &[
         },
         "of an image for several platforms take these; one gives that manifest, several an index of them; repeatable",
     )
+    .repeatable()
     .on(PUSH_LIST),
     Opt::value(
         "min-size",
@@ -112,6 +117,7 @@ const CHOOSE: &[Opt] = &[
         },
         "leave out images with fewer stored bytes",
     )
+    .form(Form::Measure)
     .on(PUSH_LIST),
     Opt::value(
         "max-size",
@@ -122,6 +128,7 @@ const CHOOSE: &[Opt] = &[
         },
         "leave out images with more stored bytes",
     )
+    .form(Form::Measure)
     .on(PUSH_LIST),
     Opt::flag(
         "partial-index",
@@ -144,7 +151,8 @@ const CHOOSE: &[Opt] = &[
             Ok(())
         },
         "replace the beginning of names, host included, before the host is removed: quay.io/org=mirror; the longest rule counts; repeatable",
-    ),
+    )
+    .repeatable(),
     Opt::value(
         "map",
         "FILE",
@@ -153,7 +161,8 @@ const CHOOSE: &[Opt] = &[
             Ok(())
         },
         "lines of SOURCE-NAME REPOSITORY[:TAG]: where each of these names goes below a DESTINATION that ends in /",
-    ),
+    )
+    .form(Form::Path),
     Opt::value(
         "tag",
         "TAG",
@@ -163,7 +172,8 @@ const CHOOSE: &[Opt] = &[
             Ok(())
         },
         "give every image this tag too; repeatable",
-    ),
+    )
+    .repeatable(),
 ];
 
 const SEND: &[Opt] = &[
@@ -176,6 +186,9 @@ const SEND: &[Opt] = &[
         },
         "blob transfers in flight (default 16)",
     )
+    .form(Form::Number)
+    .scope(Scope::Both)
+    .variable("HOIST_JOBS")
     .short('j'),
     Opt::value(
         "images",
@@ -185,7 +198,8 @@ const SEND: &[Opt] = &[
             Ok(())
         },
         "images being worked on at a time (default 8)",
-    ),
+    )
+    .form(Form::Number),
     Opt::value(
         "retries",
         "N",
@@ -194,7 +208,9 @@ const SEND: &[Opt] = &[
             Ok(())
         },
         "tries after the first, per blob (default 5)",
-    ),
+    )
+    .form(Form::Number)
+    .scope(Scope::Both),
     Opt::value(
         "stall-timeout",
         "DURATION",
@@ -203,7 +219,9 @@ const SEND: &[Opt] = &[
             Ok(())
         },
         "give a transfer up after so long without a byte (default 60s)",
-    ),
+    )
+    .form(Form::Measure)
+    .scope(Scope::Both),
     Opt::value(
         "chunk-size",
         "SIZE",
@@ -212,7 +230,9 @@ const SEND: &[Opt] = &[
             Ok(())
         },
         "send blobs in pieces of this size, for proxies that limit a request; without it one request each, smaller after a 413",
-    ),
+    )
+    .form(Form::Measure)
+    .scope(Scope::Both),
     Opt::value(
         "compression",
         "gzip|none",
@@ -230,7 +250,8 @@ const SEND: &[Opt] = &[
             Ok(())
         },
         "of the gzip made here (default 2); another level gives another digest",
-    ),
+    )
+    .form(Form::Number),
     Opt::value(
         "format",
         "oci|docker",
@@ -263,12 +284,15 @@ const REGISTRY: &[Opt] = &[
         },
         "log in as NAME, with --password-stdin",
     )
+    .scope(Scope::Registry)
+    .variable("HOIST_USERNAME")
     .short('u'),
     Opt::flag(
         "password-stdin",
         |args| args.password_stdin = true,
         "read the password from standard input (64 KiB at most, one line end at its end removed)",
-    ),
+    )
+    .scope(Scope::Nowhere),
     Opt::value(
         "ca-cert",
         "FILE",
@@ -277,17 +301,23 @@ const REGISTRY: &[Opt] = &[
             Ok(())
         },
         "trust the certificates in this PEM file too; repeatable",
-    ),
+    )
+    .form(Form::Path)
+    .repeatable()
+    .scope(Scope::Both),
     Opt::flag(
         "insecure",
         |args| args.insecure = true,
         "do not verify certificates, and use http where https does not answer",
-    ),
+    )
+    .scope(Scope::Both)
+    .variable("HOIST_INSECURE"),
     Opt::flag(
         "plain-http",
         |args| args.plain_http = true,
         "use http and nothing else (not needed for localhost)",
-    ),
+    )
+    .scope(Scope::Both),
 ];
 
 const TELL: &[Opt] = &[
@@ -316,7 +346,8 @@ const TELL: &[Opt] = &[
             Ok(())
         },
         "write the HOST/REPOSITORY:TAG@DIGEST lines to FILE too",
-    ),
+    )
+    .form(Form::Path),
     Opt::value(
         "progress",
         "auto|bar|plain|none",
@@ -337,15 +368,27 @@ const TELL: &[Opt] = &[
         "errors only on standard error; standard output stays as it is",
     )
     .short('q')
-    .on(&[Command::Push, Command::List, Command::Serve]),
+    .on(WORKING),
     Opt::flag(
         "verbose",
         |args| args.verbose = args.verbose.saturating_add(1),
         "say more on standard error; -vv each request",
     )
+    .repeatable()
     .short('v')
-    .on(&[Command::Push, Command::List, Command::Serve]),
+    .on(WORKING),
 ];
+
+const FILES: &[Opt] = &[Opt::value(
+    "config",
+    "FILE",
+    // What it says is looked at before anything is settled.
+    |_, given| given.path().map(drop),
+    "settings (default $XDG_CONFIG_HOME/hoist/config.json, else ~/.config/hoist/config.json); hoist help config",
+)
+.scope(Scope::Nowhere)
+.variable("HOIST_CONFIG")
+.on(WORKING)];
 
 const SERVE: &[Opt] = &[Opt::value(
     "listen",
@@ -357,104 +400,6 @@ const SERVE: &[Opt] = &[Opt::value(
     "where to listen (default 127.0.0.1:5000; port 0 takes a free one)",
 )
 .on(&[Command::Serve])];
-
-impl Opt {
-    /// An option without a value, of `push` alone.
-    const fn flag(long: &'static str, set: fn(&mut Args), help: &'static str) -> Self {
-        Self {
-            long,
-            short: None,
-            take: Take::Flag(set),
-            commands: PUSH,
-            help,
-        }
-    }
-
-    /// An option with a value, of `push` alone.
-    const fn value(
-        long: &'static str,
-        name: &'static str,
-        set: Setter,
-        help: &'static str,
-    ) -> Self {
-        Self {
-            long,
-            short: None,
-            take: Take::Value { name, set },
-            commands: PUSH,
-            help,
-        }
-    }
-
-    const fn short(mut self, short: char) -> Self {
-        self.short = Some(short);
-        self
-    }
-
-    const fn on(mut self, commands: &'static [Command]) -> Self {
-        self.commands = commands;
-        self
-    }
-}
-
-/// The value of an option, as typed.
-pub(crate) struct Given<'a> {
-    option: &'static str,
-    value: &'a OsStr,
-}
-
-impl<'a> Given<'a> {
-    pub(crate) fn new(option: &'static str, value: &'a OsStr) -> Self {
-        Self { option, value }
-    }
-
-    fn text(&self) -> Result<&'a str, UsageError> {
-        let text = self.value.to_str().filter(|text| !text.is_empty());
-        text.ok_or_else(|| self.illegal("some UTF-8 text"))
-    }
-
-    fn path(&self) -> Result<PathBuf, UsageError> {
-        if self.value.is_empty() {
-            return Err(self.illegal("the path of a file"));
-        }
-        Ok(self.value.into())
-    }
-
-    /// What `parse` makes of the text; its error is a fragment that says what is legal.
-    fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, UsageError> {
-        parse(self.text()?).map_err(|legal| self.illegal(&legal))
-    }
-
-    fn number(&self, from: u32, to: u32) -> Result<u32, UsageError> {
-        self.parsed(|text| values::number(text, from..=to))
-    }
-
-    fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, UsageError> {
-        let found = choices.iter().find(|(name, _)| self.value == *name);
-        found.map(|(_, choice)| *choice).ok_or_else(|| {
-            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.illegal(&names.join(" or "))
-        })
-    }
-
-    /// The error of a type whose message quotes the text already.
-    fn refused(&self, why: &str) -> UsageError {
-        UsageError::new(format!("--{}: {why}", self.option))
-    }
-
-    /// The same with what to write instead.
-    fn refused_with_hint(&self, why: &ReferenceError) -> UsageError {
-        let error = self.refused(why.message());
-        match why.hint() {
-            Some(hint) => error.hint(format!("--{} {hint}", self.option)),
-            None => error,
-        }
-    }
-
-    fn illegal(&self, legal: &str) -> UsageError {
-        UsageError::value(self.option, &self.value.to_string_lossy(), legal)
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::cli::args::{Args, Output};
+use crate::cli::args::Output;
+use crate::cli::settings::Settings;
 use crate::cli::settle::{self, Display};
 use crate::cli::signals::Signal;
 use crate::cli::{Exit, Signals, Streams, Surroundings, empty_report, logging, results, summary};
@@ -23,12 +24,12 @@ use crate::registry::clock::Stop;
 /// An interrupted push that has not ended by then is left behind: one second is promised.
 const PATIENCE: Duration = Duration::from_millis(850);
 
-pub(crate) fn run(args: Args, mut around: Surroundings, mut streams: Streams) -> Exit {
-    let push = match settle::push(args, &mut around) {
+pub(crate) fn run(settings: &Settings, mut around: Surroundings, mut streams: Streams) -> Exit {
+    let push = match settle::push(settings, &mut around) {
         Ok(push) => push,
         Err(error) => return streams.refuse(&error),
     };
-    logging::start(push.verbose, &streams.console);
+    logging::start(push.log, &streams.console);
     if let Some(warning) = push.warning.filter(|_| !streams.quiet) {
         streams.console.line(&format!("warning: {warning}"));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::args::Args;
 use crate::cli::usage::UsageError;
-use crate::cli::{Exit, Streams, Surroundings, logging, settle, summary};
+use crate::cli::{Exit, Streams, Surroundings, logging, summary};
 use crate::observe::console::Console;
 use crate::observe::text::safe;
 use crate::serve::{Access, Options, Server};
@@ -19,7 +19,7 @@ pub(crate) fn run(args: Args, around: Surroundings, mut streams: Streams) -> Exi
         Ok(options) => options,
         Err(error) => return streams.refuse(&error),
     };
-    logging::start(args.verbose, &streams.console);
+    logging::start(logging::Filter::of(&args), &streams.console);
     let (dir, listen) = (options.dir.display().to_string(), options.listen);
     let started = Server::start(options, log(args.verbose > 0, &streams.console));
     let server = match started {
@@ -68,7 +68,6 @@ fn ready(address: SocketAddr) -> String {
 
 fn settled(args: &Args) -> Result<Options, UsageError> {
     const USAGE: &str = "hoist serve DIR";
-    settle::contradictions(args)?;
     match args.operands.as_slice() {
         [] => Err(UsageError::new("no folder").hint(USAGE)),
         [dir] if dir.is_empty() => Err(UsageError::new("\"\" is no folder").hint(USAGE)),

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::args::{Args, Codec, Progress};
+use crate::cli::settings::Settings;
 use crate::cli::usage::UsageError;
-use crate::cli::{Surroundings, limits, naming};
+use crate::cli::{Surroundings, limits, logging, naming};
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::image::stdin::{self, Input, StandardInput};
@@ -26,7 +27,7 @@ pub(crate) struct Push {
     pub(crate) operation: Operation,
     pub(crate) display: Display,
     pub(crate) digest_file: Option<PathBuf>,
-    pub(crate) verbose: u8,
+    pub(crate) log: Option<logging::Filter>,
     /// What is done otherwise than asked.
     pub(crate) warning: Option<String>,
 }
@@ -39,12 +40,14 @@ pub(crate) enum Display {
     Lines(Detail),
 }
 
-pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageError> {
-    contradictions(&args)?;
+pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Push, UsageError> {
+    let typed = settings.typed();
+    let (sources, destination) = operands(typed.operands.clone(), typed.password_stdin)?;
+    let args = settings.args(Some(destination.host()))?;
     let filter = filter(&args)?;
-    let compression = compression(&args)?;
+    let compression = compression(&args);
     let display = display(&args, around);
-    let (sources, destination) = operands(args.operands, args.password_stdin)?;
+    let log = logging::Filter::of(&args);
     let naming = naming::settle(args.renames, args.map.as_deref(), args.tags, &destination)?;
     args.digest_file.as_deref().map_or(Ok(()), digest_file)?;
     let standard = Operation::new(sources, destination);
@@ -89,43 +92,14 @@ pub(crate) fn push(args: Args, around: &mut Surroundings) -> Result<Push, UsageE
         operation,
         display,
         digest_file: args.digest_file,
-        verbose: args.verbose,
+        log,
         warning: open_files.filter(|_| jobs < wanted).map(|most| {
             format!("--jobs {jobs} instead of {wanted}: no more than {most} files may be open at once (ulimit -n)")
         }),
     })
 }
 
-/// Options that say no to each other.
-pub(crate) fn contradictions(args: &Args) -> Result<(), UsageError> {
-    let both = |one: &str, other: &str, why: &str| {
-        Err(
-            UsageError::new(format!("{one} and {other} contradict each other: {why}"))
-                .hint("leave one of them out"),
-        )
-    };
-    let ca_cert = !args.ca_certs.is_empty();
-    match args {
-        _ if args.quiet && args.verbose > 0 => both("--quiet", "--verbose", "less or more?"),
-        _ if args.plain_http && ca_cert => {
-            both("--plain-http", "--ca-cert", "http has no certificates")
-        }
-        _ if args.insecure && ca_cert => both(
-            "--insecure",
-            "--ca-cert",
-            "certificates are verified or not",
-        ),
-        _ => Ok(()),
-    }
-}
-
 pub(crate) fn filter(args: &Args) -> Result<Filter, UsageError> {
-    for (option, globs) in [("include", &args.include), ("exclude", &args.exclude)] {
-        for glob in globs {
-            let checked = Filter::check_glob(glob);
-            checked.map_err(|why| UsageError::new(format!("--{option}: {why}")))?;
-        }
-    }
     if let (Some(least), Some(most)) = (args.min_size, args.max_size)
         && least > most
     {
@@ -215,16 +189,12 @@ fn operands(
     Ok((sources, destination))
 }
 
-fn compression(args: &Args) -> Result<Option<Compression>, UsageError> {
+fn compression(args: &Args) -> Option<Compression> {
     match (args.compression, args.compression_level) {
-        (None, None) => Ok(None),
-        (Some(Codec::None), Some(_)) => Err(UsageError::new(
-            "--compression none and --compression-level contradict each other",
-        )
-        .hint("leave one of them out")),
-        (Some(Codec::None), None) => Ok(Some(Compression::None)),
-        (Some(Codec::Gzip), None) => Ok(Some(Compression::default())),
-        (Some(Codec::Gzip) | None, Some(level)) => Ok(Some(Compression::Gzip { level })),
+        (None, None) => None,
+        (Some(Codec::None), _) => Some(Compression::None),
+        (Some(Codec::Gzip), None) => Some(Compression::default()),
+        (Some(Codec::Gzip) | None, Some(level)) => Some(Compression::Gzip { level }),
     }
 }
 

@@ -25,10 +25,10 @@ impl UsageError {
         self
     }
 
-    /// `legal` is a fragment: "a whole number from 1 to 9".
-    pub(crate) fn value(option: &str, value: &str, legal: &str) -> Self {
+    /// `called` is `--jobs`; `legal` is a fragment: "a whole number from 1 to 9".
+    pub(crate) fn value(called: &str, value: &str, legal: &str) -> Self {
         Self::new(format!(
-            "{value:?} is not legal for --{option}: write {legal}"
+            "{value:?} is not legal for {called}: write {legal}"
         ))
     }
 

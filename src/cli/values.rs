@@ -7,6 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::cli::logging;
+
 /// A whole number within `legal`.
 pub(crate) fn number(text: &str, legal: RangeInclusive<u32>) -> Result<u32, String> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -69,6 +71,12 @@ pub(crate) fn username(text: &str) -> Result<String, String> {
     let legal = !text.contains(|c: char| c == ':' || c.is_control());
     let wrong = || "a name without a colon and control characters".to_owned();
     legal.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+/// What is logged: levels, for all or for a module, divided by commas.
+pub(crate) fn log_filter(text: &str) -> Result<logging::Filter, String> {
+    let legal = "off, error, warn, info, debug or trace, or MODULE=LEVEL, or several with commas";
+    logging::Filter::parse(text).ok_or_else(|| legal.to_owned())
 }
 
 /// Where to listen. A name other than `localhost` is not looked up: it could mean several addresses.

@@ -101,7 +101,7 @@ fn wrong_usage_is_a_sentence_on_standard_error_and_exit_2() {
                 "a",
                 "localhost/",
             ],
-            "error: --compression none and --compression-level contradict",
+            "error: --compression and --compression-level contradict",
         ),
         (
             &["push", "--min-size=2K", "--max-size=1K", "a", "localhost/"],

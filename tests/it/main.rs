@@ -23,6 +23,7 @@ mod packed;
 mod partial;
 mod push;
 mod serve;
+mod settings;
 mod sources;
 mod static_binary;
 mod stdin;

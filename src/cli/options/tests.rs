@@ -1,8 +1,10 @@
 //! The table of options is whole, and the README has all of it.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 
 use super::*;
+use crate::cli::args::Args;
 
 #[test]
 fn no_two_options_share_a_name() {
@@ -19,7 +21,7 @@ fn no_two_options_share_a_name() {
 
 #[test]
 fn every_option_says_what_it_is() {
-    for option in all() {
+    for option in settable() {
         let name = option.long;
         let legal = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
         assert!(name.len() > 1 && name.bytes().all(legal), "{name}");
@@ -35,12 +37,11 @@ fn every_option_says_what_it_is() {
 /// A value no option takes: none may accept it in silence.
 #[test]
 fn every_value_is_checked() {
-    let free = ["include", "exclude"];
-    for option in all().filter(|option| !free.contains(&option.long)) {
+    for option in settable() {
         if let Take::Value { set, .. } = option.take {
-            let given = Given::new(option.long, OsStr::new(""));
+            let given = Given::new("--it", OsStr::new(""));
             let refused = set(&mut Args::default(), &given).unwrap_err();
-            let named = refused.message.contains(&format!("--{}", option.long));
+            let named = refused.message.contains("--it");
             assert!(named, "{}: {}", option.long, refused.message);
         }
     }
