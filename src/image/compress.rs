@@ -124,17 +124,19 @@ impl<B: Body> StreamBody for GzipLayer<B> {
     }
 }
 
-/// The sha256 of bytes that are sent as they are: of layers that are compressed already.
-pub fn digest_of(body: &dyn Body) -> io::Result<Digest> {
+/// The sha256 of bytes that are sent as they are: of layers that are compressed already. `None` once
+/// `stopped` says true.
+pub fn digest_of(body: &dyn Body, stopped: &dyn Fn() -> bool) -> io::Result<Option<Digest>> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut reader = body.open(0)?;
     let mut buffer = vec![0; READ_SIZE];
-    loop {
+    while !stopped() {
         match reader.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
+            Ok(0) => return Ok(Some(hasher.finish())),
             Ok(n) => hasher.update(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
     }
+    Ok(None)
 }

@@ -183,7 +183,11 @@ impl Operation {
             clock,
             Arc::new(mailbox),
         );
-        let tools = Arc::new(Tools { client, compressor });
+        let tools = Arc::new(Tools {
+            client,
+            compressor,
+            halt: halt.clone(),
+        });
         let limits = Limits {
             images: self.images.max(1),
             fail_fast: self.fail_fast,

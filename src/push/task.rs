@@ -16,12 +16,15 @@ use crate::push::plan::Origin;
 use crate::push::report::ErrorReport;
 use crate::push::schedule::Ended;
 use crate::registry::client::{BlobTask, Client, ManifestFailure, ManifestName, StreamTask};
+use crate::registry::clock::Stop;
 use crate::registry::error::{Error, ErrorKind};
 
 /// What all tasks share.
 pub(crate) struct Tools {
     pub(crate) client: Client,
     pub(crate) compressor: Compressor,
+    /// Whatever goes on is of no use any more.
+    pub(crate) halt: Stop,
 }
 
 /// A task with all it works on.
@@ -96,8 +99,9 @@ impl Work {
 
 fn hash(origin: &Origin, tools: &Tools) -> Ended {
     let body = origin.body(tools, 0);
-    match compress::digest_of(body.as_ref()) {
-        Ok(digest) => Ended::Hashed(digest),
+    match compress::digest_of(body.as_ref(), &|| tools.halt.is_stopped()) {
+        Ok(Some(digest)) => Ended::Hashed(digest),
+        Ok(None) => Ended::Failed(ErrorReport::interrupted()),
         Err(error) => {
             let path = origin.path().unwrap_or(Path::new("bytes of a manifest"));
             let message = format!("a layer of {} cannot be read: {error}", subject(path));

@@ -16,6 +16,7 @@ mod cli_terminal;
 mod compress;
 mod discovery;
 mod fixtures;
+mod interrupted;
 mod memory;
 mod naming;
 mod net;
