@@ -3,6 +3,7 @@
 
 mod connections;
 mod manifests;
+mod tags;
 mod tools;
 mod uploads;
 

@@ -4,6 +4,8 @@
 //! signatures and the like are not reached in another way by whoever reads the layout, while children
 //! of an index are reached through it and must not look like images of their own.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
@@ -13,11 +15,28 @@ use crate::image::reference::{Repository, Tag};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Index {
+struct Document {
     schema_version: u64,
     #[serde(default = "oci_index")]
     media_type: MediaType,
     manifests: Vec<Descriptor>,
+}
+
+/// A repository can have very many tags, so what is asked often does not go through all of them.
+pub(super) struct Index {
+    document: Document,
+    /// Where the first entry of each tag is.
+    tags: HashMap<String, usize>,
+    digests: HashMap<Digest, Entries>,
+}
+
+/// Of one digest.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Entries {
+    #[default]
+    Tagged,
+    /// One of them without a tag.
+    Untagged,
 }
 
 /// image-spec 1.1, `annotations.md`.
@@ -31,62 +50,96 @@ fn oci_index() -> MediaType {
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self {
+        Self::of(Document {
             schema_version: 2,
             media_type: oci_index(),
             manifests: Vec::new(),
+        })
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(bytes).map(Self::of)
+    }
+
+    pub(super) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&self.document)
+    }
+
+    fn of(document: Document) -> Self {
+        let mut index = Self {
+            document,
+            tags: HashMap::new(),
+            digests: HashMap::new(),
+        };
+        for at in 0..index.document.manifests.len() {
+            index.note(at);
+        }
+        index
+    }
+
+    /// Takes an entry into the maps.
+    fn note(&mut self, at: usize) {
+        let entry = &self.document.manifests[at];
+        let entries = self.digests.entry(entry.digest.clone()).or_default();
+        match entry.annotation(TAG) {
+            Some(tag) => _ = self.tags.entry(tag.to_owned()).or_insert(at),
+            None => *entries = Entries::Untagged,
         }
     }
 
-    pub(super) fn tag(&self, tag: &Tag) -> Option<&Descriptor> {
-        let has_it = |entry: &&Descriptor| entry.annotation(TAG) == Some(tag.as_str());
-        self.manifests.iter().find(has_it)
+    fn push(&mut self, entry: Descriptor) {
+        self.document.manifests.push(entry);
+        self.note(self.document.manifests.len() - 1);
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Descriptor) -> bool) {
+        self.document.manifests.retain(keep);
+        let document = std::mem::replace(&mut self.document, Self::new().document);
+        *self = Self::of(document);
+    }
+
+    /// The digest that has the tag.
+    pub(super) fn tag(&self, tag: &Tag) -> Option<&Digest> {
+        let at = *self.tags.get(tag.as_str())?;
+        Some(&self.document.manifests[at].digest)
     }
 
     pub(super) fn tags(&self) -> impl Iterator<Item = Tag> {
-        let names = self.manifests.iter().filter_map(|e| e.annotation(TAG));
-        names.filter_map(|name| Tag::parse(name).ok())
+        self.tags.keys().filter_map(|name| Tag::parse(name).ok())
     }
 
     pub(super) fn names(&self, digest: &Digest) -> bool {
-        self.manifests.iter().any(|entry| entry.digest == *digest)
+        self.digests.contains_key(digest)
     }
 
-    /// Gives the tag to this manifest; the digest that had it before, when it was another.
-    pub(super) fn set(
-        &mut self,
-        repository: &Repository,
-        tag: &Tag,
-        manifest: &Manifest,
-    ) -> Option<Digest> {
+    /// Gives the tag to this manifest.
+    pub(super) fn set(&mut self, repository: &Repository, tag: &Tag, manifest: &Manifest) {
         let mut entry = describe(manifest);
         let full_name = format!("localhost/{repository}:{tag}");
         entry.annotations.insert(TAG.into(), tag.to_string());
         entry.annotations.insert(FULL_NAME.into(), full_name);
-        let before = self.untag(tag);
-        self.manifests
-            .retain(|e| e.digest != entry.digest || e.annotation(TAG).is_some());
-        self.manifests.push(entry);
-        before.filter(|digest| digest != manifest.digest())
+        self.untag(tag);
+        if self.digests.get(&entry.digest) == Some(&Entries::Untagged) {
+            self.retain(|e| e.digest != entry.digest || e.annotation(TAG).is_some());
+        }
+        self.push(entry);
     }
 
-    /// The digest that had the tag.
-    pub(super) fn untag(&mut self, tag: &Tag) -> Option<Digest> {
-        let digest = self.tag(tag)?.digest.clone();
-        self.manifests
-            .retain(|entry| entry.annotation(TAG) != Some(tag.as_str()));
-        Some(digest)
+    pub(super) fn untag(&mut self, tag: &Tag) {
+        if self.tags.contains_key(tag.as_str()) {
+            self.retain(|entry| entry.annotation(TAG) != Some(tag.as_str()));
+        }
     }
 
     /// An entry without a name, unless there is one of any kind.
     pub(super) fn keep(&mut self, manifest: &Manifest) {
         if !self.names(manifest.digest()) {
-            self.manifests.push(describe(manifest));
+            self.push(describe(manifest));
         }
     }
 
     pub(super) fn remove(&mut self, digest: &Digest) {
-        self.manifests.retain(|entry| entry.digest != *digest);
+        self.retain(|entry| entry.digest != *digest);
     }
 }
 

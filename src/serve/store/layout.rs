@@ -3,21 +3,29 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::image::digest::Digest;
 use crate::image::manifest::{MAX_MANIFEST, Manifest};
 use crate::image::reference::{Repository, Tag};
 
 use super::index::Index;
+use super::ledger::{Ledger, Stamp};
 use super::token;
 
 pub(in crate::serve) struct Layout {
     repository: Repository,
     dir: PathBuf,
-    /// Held while the index is read to be written again.
-    lock: Arc<Mutex<()>>,
+    shared: Arc<Shared>,
     durable: bool,
+}
+
+/// What all that work on one repository share.
+#[derive(Default)]
+pub(super) struct Shared {
+    ledger: Ledger,
+    /// Written to by those who make the layout or remove manifests; read by those who bring them.
+    settled: RwLock<()>,
 }
 
 const TEMPORARY: &str = ".new-";
@@ -26,26 +34,30 @@ impl Layout {
     pub(super) fn new(
         repository: Repository,
         dir: PathBuf,
-        lock: Arc<Mutex<()>>,
+        shared: Arc<Shared>,
         durable: bool,
     ) -> Self {
         Self {
             repository,
             dir,
-            lock,
+            shared,
             durable,
         }
     }
 
     pub(in crate::serve) fn exists(&self) -> bool {
-        self.dir.join("index.json").is_file()
+        self.index_path().is_file()
     }
 
     pub(super) fn make(&self) -> io::Result<()> {
         if self.exists() {
             return Ok(());
         }
-        let _guard = self.guard();
+        let _alone = self
+            .shared
+            .settled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if self.exists() {
             return Ok(());
         }
@@ -54,7 +66,8 @@ impl Layout {
             &self.dir.join("oci-layout"),
             br#"{"imageLayoutVersion":"1.0.0"}"#,
         )?;
-        self.write_index(&Index::new())
+        let empty = Index::new().to_bytes()?;
+        self.write(&self.index_path(), &empty).map(drop)
     }
 
     /// The open file of a blob and its length.
@@ -106,15 +119,14 @@ impl Layout {
 
     /// All tags, in no order.
     pub(in crate::serve) fn tags(&self) -> io::Result<Vec<Tag>> {
-        Ok(self.read_index()?.tags().collect())
+        self.read_index(|index| index.tags().collect())
     }
 
     pub(in crate::serve) fn tagged(&self, tag: &Tag) -> io::Result<Option<Manifest>> {
-        let index = self.read_index()?;
-        let Some(entry) = index.tag(tag) else {
-            return Ok(None);
-        };
-        self.read_manifest(&entry.digest)
+        match self.read_index(|index| index.tag(tag).cloned())? {
+            Some(digest) => self.read_manifest(&digest),
+            None => Ok(None),
+        }
     }
 
     /// The manifest of this digest; a blob that was never put as one is none.
@@ -127,14 +139,19 @@ impl Layout {
 
     pub(in crate::serve) fn has_manifest(&self, digest: &Digest) -> io::Result<bool> {
         // A layout that another tool has written holds no marks, only its index.
-        let is_known = self.manifest_mark(digest).is_file() || self.read_index()?.names(digest);
+        let is_known =
+            self.manifest_mark(digest).is_file() || self.read_index(|index| index.names(digest))?;
         Ok(is_known && self.has_blob(digest))
     }
 
     /// Stores it, with a tag or without.
     pub(in crate::serve) fn put(&self, manifest: &Manifest, tag: Option<&Tag>) -> io::Result<()> {
         let digest = manifest.digest();
-        let _guard = self.guard();
+        let _others = self
+            .shared
+            .settled
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let blob = self.make_blob_dir(digest)?;
         self.write(&blob, manifest.bytes())?;
         if let Some(subject) = manifest.subject() {
@@ -144,41 +161,50 @@ impl Layout {
         if tag.is_none() && manifest.subject().is_none() {
             return Ok(());
         }
-        let mut index = self.read_index()?;
-        match tag {
-            Some(tag) => {
-                let before = index.set(&self.repository, tag, manifest);
-                self.keep_referrer(&mut index, before.as_ref())?;
+        let changed = self.change_index(|index| {
+            match tag {
+                Some(tag) => {
+                    let before = index.tag(tag).filter(|before| *before != digest);
+                    let loser = self.without_tag(before)?;
+                    index.set(&self.repository, tag, manifest);
+                    keep_referrer(index, loser.as_ref());
+                }
+                None => index.keep(manifest),
             }
-            None => index.keep(manifest),
-        }
-        self.write_index(&index)
+            Ok(Some(()))
+        });
+        changed.map(drop)
     }
 
     /// Takes the tag away and leaves its manifest; false when there is no such tag.
     pub(in crate::serve) fn untag(&self, tag: &Tag) -> io::Result<bool> {
-        let _guard = self.guard();
-        let mut index = self.read_index()?;
-        let before = index.untag(tag);
-        if before.is_none() {
-            return Ok(false);
-        }
-        self.keep_referrer(&mut index, before.as_ref())?;
-        self.write_index(&index)?;
-        Ok(true)
+        let changed = self.change_index(|index| {
+            let Some(before) = index.tag(tag) else {
+                return Ok(None);
+            };
+            let loser = self.without_tag(Some(before))?;
+            index.untag(tag);
+            keep_referrer(index, loser.as_ref());
+            Ok(Some(()))
+        });
+        Ok(changed?.is_some())
     }
 
     /// Removes the manifest with all its tags; false when there is none.
     pub(in crate::serve) fn delete(&self, digest: &Digest) -> io::Result<bool> {
-        let _guard = self.guard();
+        let _alone = self
+            .shared
+            .settled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(manifest) = self.manifest(digest)? else {
             return Ok(false);
         };
-        let mut index = self.read_index()?;
-        if index.names(digest) {
+        self.change_index(|index| {
+            let is_there = index.names(digest);
             index.remove(digest);
-            self.write_index(&index)?;
-        }
+            Ok(is_there.then_some(()))
+        })?;
         absent_as_none(fs::remove_file(self.manifest_mark(digest)))?;
         if let Some(subject) = manifest.subject() {
             absent_as_none(fs::remove_file(self.referrer_mark(&subject.digest, digest)))?;
@@ -202,17 +228,14 @@ impl Layout {
         Ok(digests)
     }
 
-    /// Keeps an entry for what has just lost a tag, if it refers to a subject.
-    fn keep_referrer(&self, index: &mut Index, digest: Option<&Digest>) -> io::Result<()> {
+    /// The manifest that is about to lose a tag. It stays a manifest, also when another tool had
+    /// written its entry.
+    fn without_tag(&self, digest: Option<&Digest>) -> io::Result<Option<Manifest>> {
         let Some(digest) = digest else {
-            return Ok(());
+            return Ok(None);
         };
-        let manifest = self.read_manifest(digest)?;
-        if let Some(manifest) = manifest.filter(|m| m.subject().is_some()) {
-            index.keep(&manifest);
-        }
-        // It stays a manifest, also when another tool had written the entry.
-        mark(&self.manifest_mark(digest))
+        mark(&self.manifest_mark(digest))?;
+        self.read_manifest(digest)
     }
 
     fn read_manifest(&self, digest: &Digest) -> io::Result<Option<Manifest>> {
@@ -228,29 +251,39 @@ impl Layout {
         manifest.map(Some).map_err(|error| damaged(&path, &error))
     }
 
-    fn read_index(&self) -> io::Result<Index> {
-        let path = self.dir.join("index.json");
-        match absent_as_none(fs::read(&path))? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error)),
-            None => Ok(Index::new()),
-        }
+    fn index_path(&self) -> PathBuf {
+        self.dir.join("index.json")
     }
 
-    fn write_index(&self, index: &Index) -> io::Result<()> {
-        self.write(&self.dir.join("index.json"), &serde_json::to_vec(index)?)
+    fn read_index<T>(&self, look: impl FnOnce(&Index) -> T) -> io::Result<T> {
+        self.shared.ledger.read(&self.index_path(), look)
+    }
+
+    fn change_index<T>(
+        &self,
+        change: impl FnOnce(&mut Index) -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        let path = self.index_path();
+        let write = |bytes: &[u8]| self.write(&path, bytes);
+        self.shared.ledger.change(&path, change, write)
     }
 
     /// All of `bytes` under that name, or nothing.
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<Stamp> {
         self.place(path, |file| file.write_all(bytes))
     }
 
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut source = File::open(from)?;
         self.place(to, |file| io::copy(&mut source, file).map(drop))
+            .map(drop)
     }
 
-    fn place(&self, path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    fn place(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<Stamp> {
         let temporary = self.dir.join(format!("{TEMPORARY}{}", token()));
         let mut file = File::create_new(&temporary)?;
         let filled = fill(&mut file)
@@ -261,11 +294,14 @@ impl Layout {
                     Ok(())
                 }
             })
-            .and_then(|()| fs::rename(&temporary, path));
+            .and_then(|()| {
+                fs::rename(&temporary, path)?;
+                file.metadata()
+            });
         if filled.is_err() {
             let _ = fs::remove_file(&temporary);
         }
-        filled
+        filled.map(|metadata| Stamp::from(&metadata))
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
@@ -293,9 +329,12 @@ impl Layout {
         let name = digest.as_str().replacen(':', "-", 1);
         self.referrers_dir(subject).join(name)
     }
+}
 
-    fn guard(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+/// Keeps an entry for what has just lost a tag, if it refers to a subject.
+fn keep_referrer(index: &mut Index, manifest: Option<&Manifest>) {
+    if let Some(manifest) = manifest.filter(|m| m.subject().is_some()) {
+        index.keep(manifest);
     }
 }
 
@@ -327,7 +366,7 @@ pub(super) fn absent_as_none<T>(result: io::Result<T>) -> io::Result<Option<T>> 
     }
 }
 
-fn damaged(path: &Path, why: &dyn std::fmt::Display) -> io::Error {
+pub(super) fn damaged(path: &Path, why: &dyn std::fmt::Display) -> io::Error {
     let sentence = format!("{} {why}", path.display());
     io::Error::new(io::ErrorKind::InvalidData, sentence)
 }

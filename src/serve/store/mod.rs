@@ -7,13 +7,15 @@
 //! DIR/_uploads/a/b/_/ID                              the bytes of an upload session
 //! ```
 //!
-//! Nothing is kept in memory that the folder does not say, but for hash states. A file appears
+//! Nothing is kept in memory that the folder does not say, but for hash states and, for a moment, what is
+//! about to be written. A file appears
 //! under its name only when it is whole: it is written elsewhere and renamed. With `durable` its
 //! data is forced to the disk before that, so that what was answered with 201 also survives a power
 //! cut; the death of the process harms nothing either way.
 
 mod index;
 pub(super) mod layout;
+mod ledger;
 pub(super) mod sessions;
 
 use std::collections::BTreeMap;
@@ -28,14 +30,14 @@ use std::time::Duration;
 use crate::image::digest::Digest;
 use crate::image::reference::Repository;
 
-use layout::Layout;
+use layout::{Layout, Shared};
 use sessions::Sessions;
 
 pub(super) struct Store {
     dir: PathBuf,
     durable: bool,
-    /// Every repository that was asked for, with the lock that guards its index.
-    layouts: Mutex<BTreeMap<Repository, Arc<Mutex<()>>>>,
+    /// Every repository that is there.
+    layouts: Mutex<BTreeMap<Repository, Arc<Shared>>>,
     pub(super) sessions: Sessions,
     /// Held as long as this store lives, so that no other one writes the same indexes.
     _lock: File,
@@ -86,14 +88,13 @@ impl Store {
     pub(super) fn layout(&self, repository: &Repository) -> Layout {
         let known = self.layouts().get(repository).cloned();
         // Only what exists is remembered: asking for names must not fill memory.
-        let lock = known.unwrap_or_default();
-        self.layout_with(repository, lock)
+        self.layout_with(repository, known.unwrap_or_default())
     }
 
     /// The layout of a repository, made when it is not there.
     pub(super) fn make_layout(&self, repository: &Repository) -> io::Result<Layout> {
-        let lock = Arc::clone(self.layouts().entry(repository.clone()).or_default());
-        let layout = self.layout_with(repository, lock);
+        let shared = Arc::clone(self.layouts().entry(repository.clone()).or_default());
+        let layout = self.layout_with(repository, shared);
         layout.make()?;
         Ok(layout)
     }
@@ -113,12 +114,12 @@ impl Store {
         layouts.find(|layout| layout.has_blob(digest))
     }
 
-    fn layout_with(&self, repository: &Repository, lock: Arc<Mutex<()>>) -> Layout {
+    fn layout_with(&self, repository: &Repository, shared: Arc<Shared>) -> Layout {
         let dir = self.dir.join(repository.as_str()).join(LAYOUT);
-        Layout::new(repository.clone(), dir, lock, self.durable)
+        Layout::new(repository.clone(), dir, shared, self.durable)
     }
 
-    fn layouts(&self) -> MutexGuard<'_, BTreeMap<Repository, Arc<Mutex<()>>>> {
+    fn layouts(&self) -> MutexGuard<'_, BTreeMap<Repository, Arc<Shared>>> {
         self.layouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
