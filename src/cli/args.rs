@@ -78,8 +78,11 @@ pub(crate) struct Args {
     pub(crate) username: Option<String>,
     pub(crate) password_stdin: bool,
     pub(crate) ca_certs: Vec<PathBuf>,
+    pub(crate) client_cert: Option<PathBuf>,
+    pub(crate) client_key: Option<PathBuf>,
     pub(crate) insecure: bool,
     pub(crate) plain_http: bool,
+    pub(crate) user_agent: Option<String>,
 
     pub(crate) output: Output,
     pub(crate) digest_file: Option<PathBuf>,

@@ -9,6 +9,7 @@ mod limits;
 mod list;
 mod logging;
 mod naming;
+mod network;
 mod options;
 mod push;
 mod results;

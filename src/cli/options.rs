@@ -305,6 +305,28 @@ const REGISTRY: &[Opt] = &[
     .form(Form::Path)
     .repeatable()
     .scope(Scope::Both),
+    Opt::value(
+        "client-cert",
+        "FILE",
+        |args, given| {
+            args.client_cert = Some(given.path()?);
+            Ok(())
+        },
+        "show the certificate in this PEM file to the registry",
+    )
+    .form(Form::Path)
+    .scope(Scope::Registry),
+    Opt::value(
+        "client-key",
+        "FILE",
+        |args, given| {
+            args.client_key = Some(given.path()?);
+            Ok(())
+        },
+        "its private key, unencrypted PEM; not needed where both are in one file",
+    )
+    .form(Form::Path)
+    .scope(Scope::Registry),
     Opt::flag(
         "insecure",
         |args| args.insecure = true,
@@ -316,6 +338,16 @@ const REGISTRY: &[Opt] = &[
         "plain-http",
         |args| args.plain_http = true,
         "use http and nothing else (not needed for localhost)",
+    )
+    .scope(Scope::Both),
+    Opt::value(
+        "user-agent",
+        "TEXT",
+        |args, given| {
+            args.user_agent = Some(given.parsed(values::user_agent)?);
+            Ok(())
+        },
+        "what hoist calls itself in requests (default hoist/VERSION)",
     )
     .scope(Scope::Both),
 ];

@@ -132,6 +132,7 @@ fn layered<'a>(layers: &[&'a [Setting]]) -> Vec<&'a Setting> {
 const OPPOSITES: &[(&str, &str, &str)] = &[
     ("quiet", "verbose", "less or more?"),
     ("plain-http", "ca-cert", "http has no certificates"),
+    ("plain-http", "client-cert", "http has no certificates"),
     ("insecure", "ca-cert", "certificates are verified or not"),
 ];
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::cli::args::{Args, Codec, Progress};
 use crate::cli::settings::Settings;
 use crate::cli::usage::UsageError;
-use crate::cli::{Surroundings, limits, logging, naming};
+use crate::cli::{Surroundings, limits, logging, naming, network};
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::image::stdin::{self, Input, StandardInput};
@@ -48,23 +48,13 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
     let compression = compression(&args);
     let display = display(&args, around);
     let log = logging::Filter::of(&args);
+    let net = network::settle(&args, &around.env, destination.host())?;
     let naming = naming::settle(args.renames, args.map.as_deref(), args.tags, &destination)?;
     args.digest_file.as_deref().map_or(Ok(()), digest_file)?;
     let standard = Operation::new(sources, destination);
     let wanted = args.jobs.unwrap_or(standard.jobs as u32);
     let open_files = limits::open_files();
     let jobs = limits::bearable(wanted, open_files);
-    let net = net::Settings {
-        ca_certs: args.ca_certs,
-        insecure: args.insecure,
-        stall_timeout: args.stall_timeout.unwrap_or(standard.net.stall_timeout),
-        connections: jobs as usize,
-        ..standard.net
-    };
-    if !net.ca_certs.is_empty() {
-        // Wrong usage is said before any source is read.
-        net::Http::new(&net).map_err(UsageError::new)?;
-    }
     let stdin = stdin(&standard.sources, around)?;
     let operation = Operation {
         stdin,
@@ -85,7 +75,10 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
             plain_http: args.plain_http,
             insecure: args.insecure,
         },
-        net,
+        net: net::Settings {
+            connections: jobs as usize,
+            ..net
+        },
         ..standard
     };
     Ok(Push {

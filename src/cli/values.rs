@@ -79,6 +79,14 @@ pub(crate) fn log_filter(text: &str) -> Result<logging::Filter, String> {
     logging::Filter::parse(text).ok_or_else(|| legal.to_owned())
 }
 
+/// A `User-Agent`: what proxies and registries can be trusted to take.
+pub(crate) fn user_agent(text: &str) -> Result<String, String> {
+    let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let legal = printable && text.trim() == text && text.len() <= 256;
+    let wrong = || "printable ASCII without blanks at its ends, 256 characters at most".to_owned();
+    legal.then(|| text.to_owned()).ok_or_else(wrong)
+}
+
 /// Where to listen. A name other than `localhost` is not looked up: it could mean several addresses.
 pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     let local = text.strip_prefix("localhost:").and_then(|port| {
@@ -197,6 +205,12 @@ mod tests {
         assert_eq!(chunk_size("1K"), Ok(1024));
         assert!(username("a:b").is_err() && username("a\nb").is_err());
         assert!(username("robot$ci").is_ok());
+        for text in ["ci (team/7) hoist/1", &"x".repeat(256)] {
+            assert_eq!(user_agent(text).as_deref(), Ok(text));
+        }
+        for text in ["a\r\nb", "ü", " a", "a ", &"x".repeat(257)] {
+            assert!(user_agent(text).is_err(), "{text}");
+        }
         for (text, expected) in [
             ("127.0.0.1:5000", Some("127.0.0.1:5000")),
             ("localhost:0", Some("127.0.0.1:0")),

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use rustls::ClientConnection;
 
+use super::untrusted;
+
 /// The longest a step may block.
 pub(super) const SLICE: Duration = Duration::from_millis(200);
 
@@ -27,6 +29,8 @@ pub(super) enum Peek {
 pub(super) struct Channel {
     stream: Arc<TcpStream>,
     tls: Option<Box<ClientConnection>>,
+    /// A client certificate is there to be shown.
+    identified: bool,
 }
 
 impl Channel {
@@ -36,15 +40,20 @@ impl Channel {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(slice))?;
         stream.set_write_timeout(Some(slice))?;
-        Ok(Channel { stream, tls: None })
+        Ok(Channel {
+            stream,
+            tls: None,
+            identified: false,
+        })
     }
 
     pub(super) fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    pub(super) fn start_tls(&mut self, session: ClientConnection) {
+    pub(super) fn start_tls(&mut self, session: ClientConnection, identified: bool) {
         self.tls = Some(Box::new(session));
+        self.identified = identified;
     }
 
     /// One step of the handshake; `true` when it is done.
@@ -58,7 +67,7 @@ impl Channel {
             if tls.read_tls(&mut &*self.stream)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            process(tls)?;
+            process(tls, self.identified)?;
         }
         Ok(!tls.is_handshaking() && !tls.wants_write())
     }
@@ -97,7 +106,7 @@ impl Channel {
                 let _ = tls.write_tls(&mut &*self.stream);
             }
             tls.read_tls(&mut &*self.stream)?;
-            process(tls)?;
+            process(tls, self.identified)?;
         }
     }
 
@@ -112,7 +121,7 @@ impl Channel {
                 0 => Peek::Ended,
                 _ => Peek::Bytes,
             }),
-            Some(tls) => peek_tls(tls, &stream),
+            Some(tls) => peek_tls(tls, &stream, self.identified),
         };
         let blocking = stream.set_nonblocking(false);
         match found {
@@ -126,9 +135,9 @@ impl Channel {
 }
 
 /// Takes in what has arrived: it may be no answer at all, but session tickets.
-fn peek_tls(tls: &mut ClientConnection, stream: &TcpStream) -> io::Result<Peek> {
+fn peek_tls(tls: &mut ClientConnection, stream: &TcpStream, identified: bool) -> io::Result<Peek> {
     loop {
-        let state = process(tls)?;
+        let state = process(tls, identified)?;
         if state.plaintext_bytes_to_read() > 0 {
             return Ok(Peek::Bytes);
         }
@@ -138,7 +147,9 @@ fn peek_tls(tls: &mut ClientConnection, stream: &TcpStream) -> io::Result<Peek> 
     }
 }
 
-fn process(tls: &mut ClientConnection) -> io::Result<rustls::IoState> {
-    tls.process_new_packets()
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+fn process(tls: &mut ClientConnection, identified: bool) -> io::Result<rustls::IoState> {
+    tls.process_new_packets().map_err(|error| {
+        let fault = untrusted::fault(&error, identified);
+        io::Error::new(io::ErrorKind::InvalidData, fault)
+    })
 }

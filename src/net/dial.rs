@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::{ClientConfig, ClientConnection};
+use rustls::ClientConnection;
 use rustls_pki_types::ServerName;
 use ureq::http::Uri;
 
@@ -18,6 +18,8 @@ use super::channel::Channel;
 use super::failure::{FailureKind, Fault, reason};
 use super::resolve;
 use super::switch::Switch;
+use super::tls::Tls;
+use super::untrusted;
 use super::wire::{Wire, is_pause};
 
 /// How long an address may be silent before the next one is tried beside it
@@ -65,17 +67,29 @@ impl Origin {
 
 /// Opens connections, for ureq and ahead of it.
 pub(super) struct Dialer {
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) tls: Tls,
     pub(super) connect_timeout: Duration,
     pub(super) stall_timeout: Duration,
     pub(super) switch: Arc<Switch>,
 }
 
 impl Dialer {
+    /// Whether the settings for this origin can be used.
+    pub(super) fn check(&self, origin: &Origin) -> Result<(), String> {
+        match origin.tls {
+            true => self.tls.check(&origin.host, origin.port),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn dial(&self, origin: &Origin) -> Result<Wire, Fault> {
         let deadline = Instant::now() + self.connect_timeout;
         let addresses = self.resolve(origin, deadline)?;
-        let stream = Arc::new(self.connect(&addresses, deadline)?);
+        let stream = self.connect(&addresses, deadline).map_err(|fault| Fault {
+            hint: unconnected_hint(origin),
+            ..fault
+        })?;
+        let stream = Arc::new(stream);
         self.switch.adopt(&stream)?;
         let peer = stream.peer_addr();
         let slice = self.stall_timeout.min(self.connect_timeout);
@@ -102,7 +116,10 @@ impl Dialer {
         aside(sender, move || resolve::ask(&host, port))?;
         let unknown = |why: &str| {
             let message = format!("{} does not resolve: {why}", origin.host);
-            Fault::new(FailureKind::Resolve, message)
+            Fault::new(FailureKind::Resolve, message).hint(
+                "check the name and this machine's name service, or set HTTPS_PROXY if only a \
+                 proxy leads out",
+            )
         };
         match self.wait(&answers, deadline)? {
             Some(Ok(addresses)) if addresses.is_empty() => Err(unknown("it has no address")),
@@ -169,9 +186,11 @@ impl Dialer {
             let message = format!("{} cannot be a name in a certificate", origin.host);
             Fault::new(FailureKind::Invalid, message)
         })?;
-        let session = ClientConnection::new(Arc::clone(&self.tls), name)
-            .map_err(|error| super::tls::fault(&error))?;
-        channel.start_tls(session);
+        let terms = self.tls.terms(&origin.host, origin.port);
+        let terms = terms.map_err(|problem| Fault::new(FailureKind::Trust, problem))?;
+        let session = ClientConnection::new(terms.config, name)
+            .map_err(|error| untrusted::fault(&error, terms.identified))?;
+        channel.start_tls(session, terms.identified);
         loop {
             match channel.handshake() {
                 Ok(true) => return Ok(()),
@@ -230,6 +249,20 @@ fn aside<T: Send + 'static>(
 pub(super) fn no_thread(error: &io::Error) -> Fault {
     let message = format!("no thread to connect with: {}", reason(error));
     Fault::new(FailureKind::Connect, message)
+}
+
+/// What may help where nobody takes a connection.
+fn unconnected_hint(origin: &Origin) -> Option<String> {
+    let Origin { tls, host, port } = origin;
+    if resolve::is_loopback(host) {
+        let hint =
+            "start the registry here, or name its host: in a container, localhost is the container";
+        return Some(hint.to_owned());
+    }
+    let default = [80, 443][usize::from(*tls)];
+    (*port == default).then(|| {
+        format!("{host}:PORT, if the registry listens elsewhere than on {default}; or set HTTPS_PROXY, if only a proxy leads out")
+    })
 }
 
 /// One sentence for all addresses, those that failed alike together.

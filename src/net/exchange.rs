@@ -137,6 +137,7 @@ impl Exchange {
         Failure {
             kind,
             message,
+            hint: fault.hint,
             reused: self.reused.get(),
             body_sent: self.body_sent.get(),
             payload_error,

@@ -12,7 +12,8 @@ pub enum FailureKind {
     Connect,
     /// The TLS handshake failed, whatever the reason but trust; or the peer does not speak TLS.
     Tls,
-    /// The certificate is not trusted: unknown issuer, expired, wrong name.
+    /// One side does not accept the other's certificate: unknown issuer, expired, wrong name; or the
+    /// server wants one of the client.
     Trust,
     /// The connection ended or was reset before the answer was complete.
     Closed,
@@ -34,6 +35,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// A lower-case fragment, without the URL.
     pub message: String,
+    /// What to try, where that is known.
+    pub hint: Option<String>,
     /// The connection was not opened for this request: it had carried another before, or had been
     /// opened in advance. It may have been stale.
     pub reused: bool,
@@ -56,12 +59,23 @@ impl std::error::Error for Failure {}
 pub(super) struct Fault {
     pub(super) kind: FailureKind,
     pub(super) message: String,
+    pub(super) hint: Option<String>,
 }
 
 impl Fault {
     pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Fault { kind, message }
+        let hint = None;
+        Fault {
+            kind,
+            message,
+            hint,
+        }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
     pub(super) fn shutdown() -> Self {
@@ -70,11 +84,9 @@ impl Fault {
 
     /// Sorts an error of a socket that was connected.
     pub(super) fn of_io(error: &io::Error) -> Self {
-        if let Some(tls) = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
-            return super::tls::fault(tls);
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        if let Some(fault) = inner {
+            return Fault::clone(fault);
         }
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {

@@ -15,7 +15,7 @@ use super::request::{Method, Payload, Request, Response, Settings};
 use super::resolve::Later;
 use super::stash::{Line, Stash};
 use super::switch::Switch;
-use super::tls;
+use super::tls::Tls;
 use super::wire::{INPUT_BUFFER, OUTPUT_BUFFER};
 
 /// Load balancers close idle connections after a minute.
@@ -32,8 +32,8 @@ pub struct Http {
 
 impl Http {
     /// # Errors
-    /// A CA file that cannot be read or holds no certificate: a sentence naming it. A user agent
-    /// that cannot be sent.
+    /// A certificate or key that was named and cannot be used: a sentence naming its file. A user
+    /// agent that cannot be sent.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         if HeaderValue::from_str(&settings.user_agent).is_err() {
             return Err(format!(
@@ -43,7 +43,7 @@ impl Http {
         }
         let switch = Arc::new(Switch::default());
         let stash = Arc::new(Stash::new(Dialer {
-            tls: Arc::new(tls::client_config(&settings.ca_certs, settings.insecure)?),
+            tls: Tls::new(settings)?,
             connect_timeout: settings.connect_timeout,
             stall_timeout: settings.stall_timeout,
             switch: Arc::clone(&switch),
@@ -95,6 +95,16 @@ impl Http {
         if let Some(origin) = uri.and_then(|uri| Origin::of(&uri).ok()) {
             self.stash.prepare(&origin, count.min(self.connections));
         }
+    }
+
+    /// Looks at what the settings, and the files that they lead to, say of the host of `url`.
+    ///
+    /// # Errors
+    /// A sentence naming the setting or the file that is of no use.
+    pub fn check(&self, url: &str) -> Result<(), String> {
+        let uri: Uri = url.parse().map_err(|error| format!("{url}: {error}"))?;
+        let origin = Origin::of(&uri).map_err(|fault| fault.message)?;
+        self.stash.check(&origin)
     }
 
     /// [`Settings::stall_timeout`], for those who have to choose how long to wait for an answer.

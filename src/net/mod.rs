@@ -3,21 +3,28 @@
 //! Redirects are not followed here, statuses are no errors, and an answer that comes while a body
 //! is still being sent is seen. Knows nothing of registries.
 
+mod certificates;
 mod channel;
 mod dial;
+mod distinguished;
 mod exchange;
 mod failure;
 mod http;
 mod request;
 mod resolve;
+mod roots;
 mod secret;
 mod stash;
 mod switch;
 mod tls;
+mod untrusted;
+mod verify;
 mod wire;
 
 pub use failure::{Failure, FailureKind};
 pub use http::Http;
 pub use request::{Method, Payload, Request, Response, Settings};
 pub use resolve::is_loopback;
+pub use roots::Roots;
 pub use secret::Secret;
+pub use tls::ClientCertificate;

@@ -4,11 +4,22 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::roots::Roots;
+use super::tls::ClientCertificate;
+
 /// How to reach hosts. The default reaches public ones.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// PEM files whose certificates are trusted besides the built-in list.
+    /// The authorities that are trusted.
+    pub roots: Roots,
+    /// PEM files whose certificates are trusted besides those.
     pub ca_certs: Vec<PathBuf>,
+    /// Folders laid out as docker's `certs.d`: of the first that has a folder named after a host
+    /// (`registry.example:5000`; without its port where that is 443), `*.crt` are trusted for this host
+    /// too, and `X.cert` with `X.key` is shown to it.
+    pub certs_d: Vec<PathBuf>,
+    /// Wins over those of [`Self::certs_d`].
+    pub client: Option<ClientCertificate>,
     /// Do not verify certificates.
     pub insecure: bool,
     /// Longest time without a byte in either direction while a body is being sent or received.
@@ -24,7 +35,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
+            roots: Roots::default(),
             ca_certs: Vec::new(),
+            certs_d: Vec::new(),
+            client: None,
             insecure: false,
             stall_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),

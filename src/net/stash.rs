@@ -46,6 +46,10 @@ impl Stash {
         }
     }
 
+    pub(super) fn check(&self, origin: &Origin) -> Result<(), String> {
+        self.dialer.check(origin)
+    }
+
     /// Sees to it that `count` connections are there or on their way; returns at once.
     pub(super) fn prepare(self: &Arc<Self>, origin: &Origin, count: usize) {
         let missing = {

@@ -1,260 +1,216 @@
-//! Whom to trust, and what to say when a certificate is not trusted.
+//! What TLS needs to know about each host: whom to trust there, and who we are.
+//!
+//! A folder of `certs.d` named after the host adds to both, as docker
+//! ([docs](https://docs.docker.com/engine/security/certificates/)) and podman (containers-certs.d(5))
+//! have it: `*.crt` are authorities, `X.cert` with `X.key` is a client certificate.
 
-use std::fs::File;
-use std::io::Read;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, Error, InconsistentKeys, RootCertStore};
+use rustls_pki_types::CertificateDer;
 
-use super::failure::{FailureKind, Fault, reason};
+use super::certificates;
+use super::request::Settings;
+use super::roots::Roots;
+use super::verify::{Unverified, Verifier};
 
-/// A bundle of every public authority is a quarter of this.
-const MAX_CA_FILE: u64 = 4 << 20;
-
-/// The built-in list and the files' certificates, or no verification at all.
-pub(super) fn client_config(ca_certs: &[PathBuf], insecure: bool) -> Result<ClientConfig, String> {
-    let mut own = Vec::new();
-    for path in ca_certs {
-        let found = read_certificates(path)
-            .map_err(|problem| format!("CA file {}: {problem}", path.display()))?;
-        own.extend(found);
-    }
-    let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = if insecure {
-        Arc::new(Unverified(Arc::clone(&provider)))
-    } else {
-        Arc::new(Verifier::new(own, &provider)?)
-    };
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(builder
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
+/// A client certificate for one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The only host that it is shown to, whatever the port.
+    pub host: String,
+    /// PEM: the certificate, then those that lead to its authority.
+    pub certificate: PathBuf,
+    /// PEM, unencrypted: PKCS#8, PKCS#1 or SEC1. May be the same file.
+    pub key: PathBuf,
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut pem = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_CA_FILE + 1).read_to_end(&mut pem))
-        .map_err(|error| reason(&error))?;
-    if pem.len() as u64 > MAX_CA_FILE {
-        return Err(format!("larger than {} MiB", MAX_CA_FILE >> 20));
-    }
-    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| format!("not readable as PEM: {error}"))?;
-    let mut usable = RootCertStore::empty();
-    match usable.add_parsable_certificates(found.iter().cloned()) {
-        (0, 0) => Err("holds no certificate".to_owned()),
-        (0, _) => Err("holds no usable certificate".to_owned()),
-        _ => Ok(found),
-    }
+/// How to speak TLS with one host.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) config: Arc<ClientConfig>,
+    /// There is a client certificate to be shown.
+    pub(super) identified: bool,
 }
 
-/// The usual verification, and one thing more: a certificate that the user gave is trusted as a
-/// server's own, even when it is marked as an authority's, as `openssl req -x509` marks all.
-#[derive(Debug)]
-struct Verifier {
-    usual: Arc<WebPkiServerVerifier>,
+/// The terms of every host, made when they are first asked for.
+pub(super) struct Tls {
+    provider: Arc<CryptoProvider>,
+    insecure: bool,
+    /// Trusted everywhere besides the roots.
     own: Vec<CertificateDer<'static>>,
+    roots: Roots,
+    loaded: OnceLock<Result<RootCertStore, String>>,
+    client: Option<(String, Arc<CertifiedKey>)>,
+    certs_d: Vec<PathBuf>,
+    hosts: Mutex<HashMap<(String, u16), Result<Terms, String>>>,
 }
 
-impl Verifier {
-    fn new(
-        own: Vec<CertificateDer<'static>>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, String> {
-        let mut roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+/// What a folder of `certs.d` holds.
+#[derive(Default)]
+struct Local {
+    authorities: Vec<CertificateDer<'static>>,
+    client: Option<Arc<CertifiedKey>>,
+}
+
+impl Tls {
+    /// Reads what was named; what is only found is read when a host needs it.
+    ///
+    /// # Errors
+    /// A sentence naming the file that cannot be used.
+    pub(super) fn new(settings: &Settings) -> Result<Self, String> {
+        let provider = Arc::new(ring::default_provider());
+        let mut own = Vec::new();
+        for path in &settings.ca_certs {
+            own.extend(certificates::read(path).map_err(|problem| format!("CA file {problem}"))?);
+        }
+        let client = settings.client.as_ref().map(|client| {
+            let key = certified(&client.certificate, &client.key, &provider);
+            let key = key.map_err(|problem| format!("client certificate {problem}"))?;
+            let host = client.host.trim_matches(['[', ']']).to_ascii_lowercase();
+            Ok::<_, String>((host, Arc::new(key)))
+        });
+        let tls = Self {
+            insecure: settings.insecure,
+            own,
+            roots: settings.roots.clone(),
+            loaded: OnceLock::new(),
+            client: client.transpose()?,
+            certs_d: settings.certs_d.clone(),
+            hosts: Mutex::default(),
+            provider,
         };
-        roots.add_parsable_certificates(own.iter().cloned());
-        let usual =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-                .build()
-                .map_err(|error| error.to_string())?;
-        Ok(Verifier { usual, own })
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let usual = self.usual.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        match usual {
-            // webpki says this only after it has checked the dates.
-            Err(error) if is_authority(&error) && self.own.contains(end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            outcome => outcome,
+        if matches!(tls.roots, Roots::Named { .. }) && !tls.insecure {
+            tls.roots()?;
         }
+        Ok(tls)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, cert, dss)
+    /// `host` in lower case, IPv6 without brackets. The error is a sentence about a folder of
+    /// `certs.d`.
+    pub(super) fn terms(&self, host: &str, port: u16) -> Result<Terms, String> {
+        let place = (host.to_owned(), port);
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = hosts.entry(place);
+        known.or_insert_with(|| self.make(host, port)).clone()
     }
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, cert, dss)
+    /// Whether what was found for this host can be used.
+    pub(super) fn check(&self, host: &str, port: u16) -> Result<(), String> {
+        self.local(host, port).map(drop)
     }
 
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
-    }
-}
-
-/// A certificate of an authority where a server's own was expected.
-fn is_authority(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(other)) = error else {
-        return false;
-    };
-    matches!(
-        other.0.downcast_ref(),
-        Some(webpki::Error::CaUsedAsEndEntity)
-    )
-}
-
-/// Believes everybody.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+    fn roots(&self) -> Result<RootCertStore, String> {
+        self.loaded.get_or_init(|| self.roots.load()).clone()
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
+    fn make(&self, host: &str, port: u16) -> Result<Terms, String> {
+        let local = self.local(host, port)?;
+        let named = self.client.as_ref().filter(|(name, _)| name == host);
+        let client = named.map(|(_, key)| Arc::clone(key)).or(local.client);
+        let verifier: Arc<dyn ServerCertVerifier> = if self.insecure {
+            Arc::new(Unverified(Arc::clone(&self.provider)))
+        } else {
+            let own = [&self.own[..], &local.authorities].concat();
+            Arc::new(Verifier::new(self.roots()?, own, &self.provider)?)
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let identified = client.is_some();
+        let config = Arc::new(match client {
+            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
+            None => builder.with_no_client_auth(),
+        });
+        Ok(Terms { config, identified })
     }
 
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Sorts what rustls says, during the handshake and after it.
-pub(super) fn fault(error: &Error) -> Fault {
-    match error {
-        Error::InvalidCertificate(problem) => Fault::new(
-            FailureKind::Trust,
-            untrusted(problem).unwrap_or_else(|| match is_authority(error) {
-                true => UNKNOWN_ISSUER.to_owned(),
-                false => format!("certificate is not acceptable: {problem}"),
-            }),
-        ),
-        Error::InvalidMessage(_) => Fault::new(
-            FailureKind::Tls,
-            "the answer is not TLS: the server may speak plain http on this port",
-        ),
-        Error::AlertReceived(alert) => Fault::new(
-            FailureKind::Tls,
-            format!("the server refused the TLS handshake: {alert:?}"),
-        ),
-        other => Fault::new(FailureKind::Tls, format!("TLS failed: {other}")),
-    }
-}
-
-const UNKNOWN_ISSUER: &str = "certificate is signed by an unknown issuer: try --ca-cert";
-
-fn untrusted(problem: &CertificateError) -> Option<String> {
-    use CertificateError as E;
-    let sentence = match problem {
-        E::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
-        E::Expired => "certificate has expired".to_owned(),
-        E::ExpiredContext { not_after, .. } => {
-            format!("certificate has expired on {}", date(*not_after))
-        }
-        E::NotValidYet => "certificate is not valid yet: check the clock".to_owned(),
-        E::NotValidYetContext { not_before, .. } => {
-            let from = date(*not_before);
-            format!("certificate is not valid before {from}: check the clock")
-        }
-        E::NotValidForNameContext {
-            expected,
-            presented,
-        } => wrong_name(&expected.to_str(), presented),
-        _ => return None,
-    };
-    Some(sentence)
-}
-
-fn wrong_name(expected: &str, presented: &[String]) -> String {
-    // webpki writes them as `DnsName("a.example")` and `IpAddress(127.0.0.1)`.
-    let names: Vec<&str> = presented
-        .iter()
-        .take(5)
-        .map(|name| {
-            let inner = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest);
-            inner.trim_end_matches(')').trim_matches('"')
-        })
-        .collect();
-    if names.is_empty() {
-        format!("certificate names no host (it has no subjectAltName), so is not for {expected}")
-    } else {
-        format!(
-            "certificate is for {}, not for {expected}",
-            names.join(", ")
+    fn local(&self, host: &str, port: u16) -> Result<Local, String> {
+        let folder = self.folder(host, port);
+        folder.map_or_else(
+            || Ok(Local::default()),
+            |folder| read(&folder, &self.provider),
         )
     }
+
+    /// The first folder there is for this host.
+    fn folder(&self, host: &str, port: u16) -> Option<PathBuf> {
+        let shown = match host.contains(':') {
+            true => format!("[{host}]"),
+            false => host.to_owned(),
+        };
+        let mut names = vec![format!("{shown}:{port}")];
+        if port == 443 {
+            // As it is mostly written.
+            names.insert(0, shown);
+        }
+        let places = self.certs_d.iter();
+        let mut folders = places.flat_map(|place| names.iter().map(|name| place.join(name)));
+        folders.find(|folder| folder.is_dir())
+    }
 }
 
-fn date(time: UnixTime) -> String {
-    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
-    // Beyond the year 9999 the formatter would panic.
-    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    httpdate::fmt_http_date(time.map_or(last, |time| time.min(last)))
+/// The two ways in which containers' tools keep certificates for one host.
+fn read(folder: &Path, provider: &CryptoProvider) -> Result<Local, String> {
+    let mut local = Local::default();
+    let files = match certificates::files(folder) {
+        Ok(files) => files,
+        Err(problem) => {
+            log::warn!("certificates passed by: {problem}");
+            return Ok(local);
+        }
+    };
+    log::debug!("looking for certificates in {}", folder.display());
+    for path in &files {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let other = match ending {
+            Some("cert") => path.with_extension("key"),
+            Some("key") => path.with_extension("cert"),
+            Some("crt") => {
+                match certificates::read(path) {
+                    Ok(found) => local.authorities.extend(found),
+                    Err(problem) => log::warn!("certificates passed by: {problem}"),
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if !files.contains(&other) {
+            let (path, other) = (path.display(), other.display());
+            return Err(format!(
+                "client certificate {path}: {other} is missing beside it"
+            ));
+        }
+        if ending == Some("cert") && local.client.is_none() {
+            let key = certified(path, &other, provider);
+            let key = key.map_err(|problem| format!("client certificate {problem}"))?;
+            local.client = Some(Arc::new(key));
+        }
+    }
+    Ok(local)
+}
+
+fn certified(
+    certificate: &Path,
+    key: &Path,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, String> {
+    let (chain, private) = certificates::read_identity(certificate, key)?;
+    CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            let (certificate, key) = (certificate.display(), key.display());
+            format!("{certificate}: its key is another one than {key}")
+        }
+        Error::InvalidCertificate(problem) => {
+            format!("{}: cannot be used: {problem}", certificate.display())
+        }
+        other => format!("{}: cannot be used: {other}", key.display()),
+    })
 }

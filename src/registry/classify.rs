@@ -97,7 +97,11 @@ impl Client {
             let cause = message.strip_prefix(&format!("{host}: "));
             let cause = cause.unwrap_or(&message);
             let reason = format!("cannot connect to {host}: {cause}");
-            Error::new(ErrorKind::Unreachable, operation, reason)
+            let hint = failure.hint.as_deref().map(|hint| clean(hint, MOST_TEXT));
+            Error {
+                hint,
+                ..Error::new(ErrorKind::Unreachable, operation, reason)
+            }
         };
         match failure.kind {
             FailureKind::Shutdown => Error::interrupted(operation).into(),
@@ -107,19 +111,14 @@ impl Client {
             },
             FailureKind::Invalid => Error::new(ErrorKind::Refused, operation, message).into(),
             FailureKind::Trust => {
-                let untrusted =
-                    unreachable().hint("--ca-cert FILE with the CA of the registry, or --insecure");
+                let untrusted = unreachable();
                 if target.is_own() {
                     self.reach.bury(&untrusted);
                 }
                 untrusted.into()
             }
-            FailureKind::Resolve | FailureKind::Connect => {
+            FailureKind::Resolve | FailureKind::Connect | FailureKind::Tls => {
                 self.unconnected(unreachable(), target, began)
-            }
-            FailureKind::Tls => {
-                let hint = "--plain-http, if the registry speaks http only";
-                self.unconnected(unreachable().hint(hint), target, began)
             }
             FailureKind::Closed | FailureKind::Stalled | FailureKind::Malformed => {
                 let kind = match failure.kind {

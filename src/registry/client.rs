@@ -23,6 +23,7 @@ use crate::registry::url::{LocationError, without_query};
 
 pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask};
 pub use crate::registry::credentials::{Anonymous, Credentials, Keychain, Login};
+pub use crate::registry::endpoint::{api_host, url};
 pub use crate::registry::manifests::{ManifestFailure, ManifestName, Presence};
 
 /// How to speak to a registry. No secrets in its `Debug`.
@@ -361,6 +362,7 @@ fn unreadable(error: std::io::Error) -> Failure {
     Failure {
         kind: FailureKind::Payload,
         message: error.to_string(),
+        hint: None,
         reused: false,
         body_sent: 0,
         payload_error: Some(error),

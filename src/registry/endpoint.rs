@@ -27,15 +27,10 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// `docker.io` is a name; its API answers elsewhere.
     pub(super) fn new(host: &Host) -> Self {
-        let api = match host.is_docker_hub() {
-            true => "registry-1.docker.io",
-            false => host.name(),
-        };
         Self {
             name: host.as_str().to_owned(),
-            host: api.to_ascii_lowercase(),
+            host: api_host(host),
             port: host.port(),
         }
     }
@@ -108,6 +103,22 @@ impl Endpoint {
     fn own(&self, scheme: Scheme, path: String) -> Url {
         Url::new(scheme, &self.host, self.port, path)
     }
+}
+
+/// Who answers for `host`, in lower case and IPv6 in brackets: `docker.io` is a name whose API answers
+/// elsewhere.
+pub fn api_host(host: &Host) -> String {
+    let api = match host.is_docker_hub() {
+        true => "registry-1.docker.io",
+        false => host.name(),
+    };
+    api.to_ascii_lowercase()
+}
+
+/// Where the registry of `host` is spoken to, by `https` or by `http`.
+pub fn url(host: &Host, https: bool) -> String {
+    let scheme = [Scheme::Http, Scheme::Https][usize::from(https)];
+    Endpoint::new(host).url(&ping(), scheme)
 }
 
 pub(super) fn manifest(repository: &Repository, name: ManifestName<'_>) -> Target {

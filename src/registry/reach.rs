@@ -190,6 +190,7 @@ mod tests {
         Err(Failure {
             kind,
             message: String::new(),
+            hint: None,
             reused: false,
             body_sent: 0,
             payload_error: None,

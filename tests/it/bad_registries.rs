@@ -310,7 +310,7 @@ fn redirects_end() {
     refused("answered 307").meets_everywhere(everything(answer(307)));
     let away = answer(307).header("Location", "https://elsewhere.invalid/");
     let server = Scripted::start(everything(away));
-    let out = unreachable("elsewhere.invalid", "").meets(&server, &["--plain-http"]);
+    let out = unreachable("elsewhere.invalid", "check the name").meets(&server, &["--plain-http"]);
     assert!(out.stderr.contains("elsewhere.invalid"), "{out}");
 }
 
@@ -369,7 +369,7 @@ fn a_registry_that_goes_away_for_good_is_told_once_it_is_gone() {
         let host = proxy.address().to_string();
         unreachable("no answer from", "").meets_at(&host, &[]);
         proxy.go_away();
-        unreachable("connection refused", "").meets_at(&host, &[]);
+        unreachable("connection refused", "start the registry here").meets_at(&host, &[]);
     }
     let proxy = Proxy::to(registry.address());
     proxy.arm(Fault::stall(Down).after(10).times(usize::MAX));
@@ -383,6 +383,7 @@ fn nobody_there_and_nobody_known() {
         .unwrap()
         .local_addr()
         .unwrap();
-    unreachable("connection refused", "").meets_at(&free.to_string(), &[]);
-    unreachable("nowhere.invalid does not resolve", "").meets_at("nowhere.invalid", &[]);
+    unreachable("connection refused", "start the registry here").meets_at(&free.to_string(), &[]);
+    unreachable("nowhere.invalid does not resolve", "check the name")
+        .meets_at("nowhere.invalid", &[]);
 }

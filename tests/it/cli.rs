@@ -96,6 +96,21 @@ fn wrong_usage_is_a_sentence_on_standard_error_and_exit_2() {
         (
             &[
                 "push",
+                "--plain-http",
+                "--client-cert",
+                "x",
+                "a",
+                "localhost/",
+            ],
+            "error: --plain-http and --client-cert contradict",
+        ),
+        (
+            &["push", "--user-agent", "a\nb", "a", "localhost/"],
+            "is not legal for --user-agent",
+        ),
+        (
+            &[
+                "push",
                 "--compression=none",
                 "--compression-level=3",
                 "a",

@@ -8,6 +8,7 @@ mod bad_packed;
 mod bad_registries;
 mod bad_sources;
 mod bad_tar;
+mod certificates;
 mod cli;
 mod cli_list;
 mod cli_push;

@@ -100,6 +100,7 @@ fn distributions_have_basic_authentication_and_tls_when_a_test_asks() {
         let setup = Setup {
             basic: Some(("user".into(), "pa:ss".into())),
             tls,
+            ..Setup::default()
         };
         for kind in [Kind::Distribution2, Kind::Distribution3] {
             if !kind.is_available() {

@@ -78,6 +78,7 @@ fn registries_with_tls_and_passwords_are_pushed_to() {
                     key: key.clone(),
                     ca: ca.clone(),
                 }),
+                ..Setup::default()
             },
         );
         let http = net::Settings {

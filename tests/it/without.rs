@@ -3,12 +3,13 @@
 
 use std::io::Write as _;
 
-use crate::support::registry::{Kind, skipped};
+use crate::support::registry::{Kind, PROGRAMS, program, skipped};
 
 /// `HOIST_TEST_REQUIRE=distribution2,zot` turns what it names from skipped into failed.
 #[test]
-fn skipped_registries_are_named() {
-    let names: Vec<_> = skipped().into_iter().map(Kind::name).collect();
+fn skipped_registries_and_programs_are_named() {
+    let mut names: Vec<_> = skipped().into_iter().map(Kind::name).collect();
+    names.extend(PROGRAMS.iter().filter(|name| program(name).is_none()));
     if !names.is_empty() {
         // Not `eprintln`, which the harness swallows.
         let mut stderr = std::io::stderr();
@@ -16,7 +17,7 @@ fn skipped_registries_are_named() {
     }
     let required = std::env::var("HOIST_TEST_REQUIRE").unwrap_or_default();
     for name in required.split(',').filter(|name| !name.is_empty()) {
-        let known = Kind::ALL.iter().any(|kind| kind.name() == name);
+        let known = Kind::ALL.iter().any(|kind| kind.name() == name) || PROGRAMS.contains(&name);
         assert!(known, "HOIST_TEST_REQUIRE names {name}, which is no kind");
         assert!(!names.contains(&name), "{name} is required, not on PATH");
     }

@@ -38,6 +38,9 @@ pub(crate) struct Setup {
     /// User and password, checked against an htpasswd file.
     pub(crate) basic: Option<(String, String)>,
     pub(crate) tls: Option<Tls>,
+    /// PEM of the authority that clients' certificates have to come from. The tests' own requests have
+    /// none then.
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// Paths of PEM files.
@@ -118,6 +121,21 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|dir| dir.join(program))
         .find(|file| file.is_file())
+}
+
+/// Programs that are no registries and without which tests do nothing; see [`program`].
+pub(crate) const PROGRAMS: [&str; 3] = ["nginx", "openssl", "tinyproxy"];
+
+/// Where one of [`PROGRAMS`] is; servers are not always on `PATH`.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    assert!(
+        PROGRAMS.contains(&name),
+        "{name} is not named when it is missing"
+    );
+    on_path(name).or_else(|| {
+        let file = Path::new("/usr/sbin").join(name);
+        file.is_file().then_some(file)
+    })
 }
 
 impl Registry {
@@ -381,7 +399,12 @@ fn distribution_config(setup: &Setup, dir: &Path, listen: SocketAddr) -> String 
     );
     if let Some(tls) = &setup.tls {
         let (certificate, key) = (tls.certificate.display(), tls.key.display());
-        config += &format!("  tls: {{certificate: {certificate}, key: {key}}}\n");
+        let clients = setup
+            .client_ca
+            .as_ref()
+            .map(|ca| format!(", clientcas: [{}]", ca.display()));
+        let clients = clients.unwrap_or_default();
+        config += &format!("  tls: {{certificate: {certificate}, key: {key}{clients}}}\n");
     }
     if let Some((user, password)) = &setup.basic {
         let file = dir.join("htpasswd");

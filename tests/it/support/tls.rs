@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::ServerConfig;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// Issues certificates; clients that are given its own trust them.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -19,10 +21,8 @@ pub(crate) struct Identity {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(authority(name), key).unwrap())
     }
 
     /// For these DNS names and IP addresses, valid now.
@@ -41,6 +41,23 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Identity { certificate, key }
+    }
+
+    /// With a key that was made elsewhere.
+    pub(crate) fn issue_for(&self, names: &[&str], key: KeyPair) -> Identity {
+        let certificate = params(names).signed_by(&key, &self.0).unwrap();
+        Identity { certificate, key }
+    }
+
+    /// An authority below this one.
+    pub(crate) fn delegate(&self, name: &str) -> Self {
+        let params = authority(name);
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::signed_by(params, key, &self.0).unwrap())
+    }
+
+    pub(crate) fn der(&self) -> &CertificateDer<'static> {
+        self.0.der()
     }
 
     pub(crate) fn pem(&self) -> String {
@@ -77,17 +94,64 @@ impl Identity {
         (certificate, key)
     }
 
+    pub(crate) fn der(&self) -> &CertificateDer<'static> {
+        self.certificate.der()
+    }
+
     /// For servers in this process.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        self.server_with(&[], None, rustls::ALL_VERSIONS)
+    }
+
+    /// One that shows `others` too, asks for certificates that `clients` has issued, and speaks these
+    /// versions.
+    pub(crate) fn server_with(
+        &self,
+        others: &[&CertificateDer<'static>],
+        clients: Option<&Authority>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.der().clone()], key);
-        Arc::new(config.unwrap())
+        let chain = [self.der()].into_iter().chain(others.iter().copied());
+        let key = provider.key_provider.load_private_key(key).unwrap();
+        let shown = CertifiedKey::new(chain.cloned().collect(), key);
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.der().clone()).unwrap();
+                let asking = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(asking.build().unwrap())
+            }
+        };
+        // Not looked at: it may be one that nobody should accept.
+        Arc::new(builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown))))
     }
+}
+
+/// Shows `certificate`, whatever that is, with a key that has nothing to do with it.
+pub(crate) fn server_showing(certificate: Vec<u8>) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let der = KeyPair::generate().unwrap().serialize_der();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der));
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let shown = CertifiedKey::new(vec![CertificateDer::from(certificate)], key);
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth();
+    Arc::new(builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown))))
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
 }
 
 fn params(names: &[&str]) -> CertificateParams {
