@@ -77,6 +77,11 @@ pub(crate) struct Args {
 
     pub(crate) username: Option<String>,
     pub(crate) password_stdin: bool,
+    pub(crate) password_file: Option<PathBuf>,
+    /// There is one in the environment.
+    pub(crate) password_variable: bool,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) auth_file: Option<PathBuf>,
     pub(crate) ca_certs: Vec<PathBuf>,
     pub(crate) client_cert: Option<PathBuf>,
     pub(crate) client_key: Option<PathBuf>,

@@ -272,12 +272,13 @@ Options without a value are true or false. A key that is no option, one that is
 there twice, a wrong type: exit code 2, and nothing is sent.
 
 A section is for one registry, written as in the destination, with its port. It
-may have: ca-cert, chunk-size, insecure, jobs, plain-http, retries,
-stall-timeout, username.
+may have: auth-file, ca-cert, chunk-size, client-cert, client-key, insecure,
+jobs, password-file, plain-http, retries, stall-timeout, token-file, user-agent,
+username.
 
-Variables: HOIST_CONFIG, HOIST_JOBS, HOIST_USERNAME, HOIST_INSECURE (1 or 0),
-HOIST_LOG (debug, or hoist::registry=debug,ureq=warn; -v and -q count more). An
-empty one is as good as none.
+Variables: HOIST_CONFIG, HOIST_JOBS, HOIST_USERNAME, HOIST_PASSWORD,
+HOIST_INSECURE (1 or 0), HOIST_LOG (debug, or hoist::registry=debug,ureq=warn;
+-v and -q count more). An empty one is as good as none.
 ",
     ),
     (

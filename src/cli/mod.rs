@@ -5,6 +5,7 @@
 
 mod args;
 mod help;
+mod identity;
 mod limits;
 mod list;
 mod logging;

@@ -6,6 +6,7 @@ mod given;
 mod opt;
 
 use crate::cli::args::{Codec, Command, Output, Progress};
+use crate::cli::identity::PASSWORD_VARIABLE;
 use crate::cli::values;
 use crate::image::name::Rename;
 use crate::image::reference::Tag;
@@ -60,18 +61,28 @@ pub(crate) fn settable() -> impl Iterator<Item = &'static Opt> {
 const PUSH_LIST: &[Command] = &[Command::Push, Command::List];
 const WORKING: &[Command] = &[Command::Push, Command::List, Command::Serve];
 
-const UNTYPED: &[Opt] = &[Opt::value(
-    "log",
-    "FILTER",
-    |args, given| {
-        args.log = Some(given.parsed(values::log_filter)?);
-        Ok(())
-    },
-    "what is logged on standard error, by level and module",
-)
-.scope(Scope::Nowhere)
-.variable("HOIST_LOG")
-.on(WORKING)];
+const UNTYPED: &[Opt] = &[
+    Opt::value(
+        "log",
+        "FILTER",
+        |args, given| {
+            args.log = Some(given.parsed(values::log_filter)?);
+            Ok(())
+        },
+        "what is logged on standard error, by level and module",
+    )
+    .scope(Scope::Nowhere)
+    .variable("HOIST_LOG")
+    .on(WORKING),
+    Opt::flag(
+        "password",
+        |args| args.password_variable = true,
+        "the password itself, which is never an argument",
+    )
+    .scope(Scope::Nowhere)
+    .variable(PASSWORD_VARIABLE)
+    .secret(),
+];
 
 const CHOOSE: &[Opt] = &[
     Opt::value(
@@ -282,7 +293,7 @@ const REGISTRY: &[Opt] = &[
             args.username = Some(given.parsed(values::username)?);
             Ok(())
         },
-        "log in as NAME, with --password-stdin",
+        "log in as NAME, with the password from one of the next two or HOIST_PASSWORD",
     )
     .scope(Scope::Registry)
     .variable("HOIST_USERNAME")
@@ -293,6 +304,39 @@ const REGISTRY: &[Opt] = &[
         "read the password from standard input (64 KiB at most, one line end at its end removed)",
     )
     .scope(Scope::Nowhere),
+    Opt::value(
+        "password-file",
+        "FILE",
+        |args, given| {
+            args.password_file = Some(given.path()?);
+            Ok(())
+        },
+        "read the password from FILE, in the same way",
+    )
+    .form(Form::Path)
+    .scope(Scope::Registry),
+    Opt::value(
+        "token-file",
+        "FILE",
+        |args, given| {
+            args.token_file = Some(given.path()?);
+            Ok(())
+        },
+        "send the token in FILE instead of a password; with -u '<token>' it is an identity token, for which a token service gives others",
+    )
+    .form(Form::Path)
+    .scope(Scope::Registry),
+    Opt::value(
+        "auth-file",
+        "FILE",
+        |args, given| {
+            args.auth_file = Some(given.path()?);
+            Ok(())
+        },
+        "look for credentials in FILE first, an auth.json of podman or a config.json of docker",
+    )
+    .form(Form::Path)
+    .scope(Scope::Both),
     Opt::value(
         "ca-cert",
         "FILE",

@@ -15,6 +15,7 @@ use crate::observe::console::Console;
 use crate::observe::event::{ImageStatus, Observer};
 use crate::observe::progress::{bar, plain};
 use crate::observe::tally::Tally;
+use crate::observe::text::safe;
 use crate::push::operation::Operation;
 use crate::push::report::{
     ErrorReport, FailureKind, ImageReport, Outcome, Report, Side, TargetReport,
@@ -30,8 +31,8 @@ pub(crate) fn run(settings: &Settings, mut around: Surroundings, mut streams: St
         Err(error) => return streams.refuse(&error),
     };
     logging::start(push.log, &streams.console);
-    if let Some(warning) = push.warning.filter(|_| !streams.quiet) {
-        streams.console.line(&format!("warning: {warning}"));
+    for warning in push.warnings.iter().filter(|_| !streams.quiet) {
+        streams.console.line(&safe(&format!("warning: {warning}")));
     }
     let begun = Instant::now();
     let tally = Tally::default();
@@ -46,6 +47,7 @@ pub(crate) fn run(settings: &Settings, mut around: Surroundings, mut streams: St
         Ending::LeftBehind => so_far(&tally, begun.elapsed()),
     };
     streams.console.close();
+    report.warnings.splice(0..0, push.warnings);
     if report.outcome == Outcome::Interrupted {
         report.exit_code = signal.map_or(Exit::Interrupted, exit_of).code();
     }

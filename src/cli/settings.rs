@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use crate::cli::args::{Args, Command};
+use crate::cli::identity::IDENTITY;
 use crate::cli::options::{self, Given, Opt, Take};
 use crate::cli::settings::file::File;
 use crate::cli::usage::UsageError;
@@ -134,7 +135,15 @@ const OPPOSITES: &[(&str, &str, &str)] = &[
     ("plain-http", "ca-cert", "http has no certificates"),
     ("plain-http", "client-cert", "http has no certificates"),
     ("insecure", "ca-cert", "certificates are verified or not"),
+    ("password-stdin", "password-file", ONE_SECRET),
+    ("password-stdin", "token-file", ONE_SECRET),
+    ("password-stdin", "password", ONE_SECRET),
+    ("password-file", "token-file", ONE_SECRET),
+    ("password-file", "password", ONE_SECRET),
+    ("token-file", "password", ONE_SECRET),
 ];
+
+const ONE_SECRET: &str = "one secret is enough";
 
 fn opposite(one: &Setting, other: &Setting) -> Option<&'static str> {
     let pair = |a: &str, b: &str| (one.is(a) && other.is(b)) || (one.is(b) && other.is(a));
@@ -143,6 +152,9 @@ fn opposite(one: &Setting, other: &Setting) -> Option<&'static str> {
     }
     if pair("compression", "compression-level") && (one.says("none") || other.says("none")) {
         return Some("what is not compressed has no level");
+    }
+    if pair("username", "token-file") && !(one.says(IDENTITY) || other.says(IDENTITY)) {
+        return Some("a token says itself who the user is");
     }
     let known = OPPOSITES.iter().find(|(a, b, _)| pair(a, b));
     known.map(|(_, _, why)| *why)
@@ -177,6 +189,7 @@ fn variables(command: Option<Command>, env: &Environment) -> Result<Vec<Setting>
             continue;
         };
         let value = match option.take {
+            Take::Flag(_) if option.secret => Value::Times(1),
             Take::Flag(_) => Value::Times(u8::from(truth(name, text)?)),
             Take::Value { .. } => Value::Words(vec![text.clone()]),
         };

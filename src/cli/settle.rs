@@ -2,24 +2,20 @@
 //! files, environment and standard input are looked at, once.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::cli::args::{Args, Codec, Progress};
 use crate::cli::settings::Settings;
 use crate::cli::usage::UsageError;
-use crate::cli::{Surroundings, limits, logging, naming, network};
+use crate::cli::{Surroundings, identity, limits, logging, naming, network};
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::image::stdin::{self, Input, StandardInput};
-use crate::net::{self, Secret};
+use crate::net;
 use crate::observe::progress::Detail;
 use crate::push::operation::{Compression, Operation};
-use crate::registry::client::{self, Anonymous, Credentials, Keychain, Login};
+use crate::registry::client;
 
-/// Nobody's password is longer; a file given by mistake is.
-const LONGEST_PASSWORD: u64 = 64 << 10;
 const COLUMNS: usize = 80;
 
 /// A push that can be run.
@@ -28,8 +24,8 @@ pub(crate) struct Push {
     pub(crate) display: Display,
     pub(crate) digest_file: Option<PathBuf>,
     pub(crate) log: Option<logging::Filter>,
-    /// What is done otherwise than asked.
-    pub(crate) warning: Option<String>,
+    /// What is done otherwise than asked, or should not be as it is.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What is shown on standard error while a push runs.
@@ -49,6 +45,8 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
     let display = display(&args, around);
     let log = logging::Filter::of(&args);
     let net = network::settle(&args, &around.env, destination.host())?;
+    let mut warnings = Vec::new();
+    let keychain = identity::keychain(&args, around, destination.host(), &mut warnings)?;
     let naming = naming::settle(args.renames, args.map.as_deref(), args.tags, &destination)?;
     args.digest_file.as_deref().map_or(Ok(()), digest_file)?;
     let standard = Operation::new(sources, destination);
@@ -69,7 +67,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
             .map_or(standard.images, |images| images as usize),
         fail_fast: args.fail_fast,
         registry: client::Settings {
-            keychain: keychain(args.username, args.password_stdin, &mut around.stdin)?,
+            keychain,
             retries: args.retries.unwrap_or(standard.registry.retries),
             chunk_size: args.chunk_size,
             plain_http: args.plain_http,
@@ -81,14 +79,15 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
         },
         ..standard
     };
+    if let Some(most) = open_files.filter(|_| jobs < wanted) {
+        warnings.push(format!("--jobs {jobs} instead of {wanted}: no more than {most} files may be open at once (ulimit -n)"));
+    }
     Ok(Push {
         operation,
         display,
         digest_file: args.digest_file,
         log,
-        warning: open_files.filter(|_| jobs < wanted).map(|most| {
-            format!("--jobs {jobs} instead of {wanted}: no more than {most} files may be open at once (ulimit -n)")
-        }),
+        warnings,
     })
 }
 
@@ -191,29 +190,6 @@ fn compression(args: &Args) -> Option<Compression> {
     }
 }
 
-fn keychain(
-    username: Option<String>,
-    from_stdin: bool,
-    stdin: &mut dyn Read,
-) -> Result<Arc<dyn Keychain>, UsageError> {
-    match (username, from_stdin) {
-        (None, false) => Ok(Arc::new(Anonymous)),
-        (Some(username), true) => {
-            let password = Secret::new(password(stdin)?);
-            Ok(Arc::new(Credentials {
-                login: Login::Password { username, password },
-                origin: "--username".to_owned(),
-            }))
-        }
-        (Some(username), false) => Err(UsageError::new(format!(
-            "no password for --username {username:?}: a password is never an argument"
-        ))
-        .hint("--password-stdin, and the password on standard input")),
-        (None, true) => Err(UsageError::new("--password-stdin needs a user")
-            .hint("--username NAME --password-stdin")),
-    }
-}
-
 /// What can be seen to go wrong is said now, not after an hour of pushing.
 fn digest_file(path: &Path) -> Result<(), UsageError> {
     let wrong = |why: &str| {
@@ -232,31 +208,6 @@ fn digest_file(path: &Path) -> Result<(), UsageError> {
         return wrong("its folder is not there");
     }
     Ok(())
-}
-
-/// All of standard input, without one line end at its end.
-fn password(stdin: &mut dyn Read) -> Result<String, UsageError> {
-    let mut bytes = Vec::new();
-    let read = stdin.take(LONGEST_PASSWORD + 1).read_to_end(&mut bytes);
-    read.map_err(|error| {
-        UsageError::new(format!("reading the password from standard input: {error}"))
-    })?;
-    if bytes.len() as u64 > LONGEST_PASSWORD {
-        let message = "standard input is longer than 64 KiB: that is no password";
-        return Err(UsageError::new(message));
-    }
-    let password = String::from_utf8(bytes)
-        .map_err(|_| UsageError::new("the password on standard input is not UTF-8"))?;
-    let line = password
-        .strip_suffix("\r\n")
-        .or_else(|| password.strip_suffix('\n'));
-    let password = line.unwrap_or(&password);
-    if password.is_empty() {
-        return Err(UsageError::new(
-            "--password-stdin: there is no password on standard input",
-        ));
-    }
-    Ok(password.to_owned())
 }
 
 /// A live display needs a terminal that understands it, and has no use beside a log.
@@ -308,28 +259,6 @@ mod tests {
         let (args, error) = crate::cli::args::parse(words.collect());
         assert_eq!(error, None, "{line}");
         args
-    }
-
-    #[test]
-    fn a_password_is_read_whole_and_loses_one_line_end() {
-        let longest = "x".repeat(64 << 10);
-        let too_long = format!("{longest}\n");
-        for (input, expected) in [
-            ("secret", Some("secret")),
-            ("secret\n", Some("secret")),
-            ("secret\r\n", Some("secret")),
-            ("secret\r", Some("secret\r")),
-            ("secret\n\n", Some("secret\n")),
-            (" spaces ", Some(" spaces ")),
-            (&longest, Some(longest.as_str())),
-            (&too_long, None),
-            ("", None),
-            ("\n", None),
-        ] {
-            let read = password(&mut input.as_bytes());
-            assert_eq!(read.ok().as_deref(), expected, "{input:.20}");
-        }
-        assert!(password(&mut &[0xff, 0xfe][..]).is_err());
     }
 
     #[test]

@@ -35,7 +35,28 @@ pub enum Login {
     Bearer(Secret),
 }
 
+/// The user name under which helpers give identity tokens.
+pub(super) const IDENTITY: &str = "<token>";
+
 impl Login {
+    /// A password, or what goes by [`IDENTITY`].
+    pub fn new(username: String, secret: Secret) -> Self {
+        match username.as_str() {
+            IDENTITY => Self::IdentityToken(secret),
+            _ => Self::Password {
+                username,
+                password: secret,
+            },
+        }
+    }
+
+    /// A token that may stand behind `Bearer` in a header; other text is none.
+    pub fn bearer(token: Secret) -> Option<Self> {
+        let text = token.expose();
+        let legal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        legal.then_some(Self::Bearer(token))
+    }
+
     /// The user, where there is one to name.
     pub fn username(&self) -> Option<&str> {
         match self {
@@ -187,6 +208,20 @@ mod tests {
             Asked::Denied(Denied::Refused)
         );
         assert_eq!(authority.asked(&[], false), Asked::Again);
+    }
+
+    #[test]
+    fn tokens_fit_into_a_header() {
+        for (text, expected) in [
+            ("eyJ.x-y_z~+/=", true),
+            ("", false),
+            ("a b", false),
+            ("a\r\nX: y", false),
+            ("\u{fc}", false),
+        ] {
+            let bearer = Login::bearer(text.into());
+            assert_eq!(bearer.is_some(), expected, "{text:?}");
+        }
     }
 
     #[test]

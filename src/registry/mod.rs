@@ -14,6 +14,7 @@ pub mod clock;
 mod credentials;
 mod endpoint;
 pub mod error;
+pub mod keychain;
 mod limit;
 mod manifests;
 mod profile;

@@ -124,7 +124,7 @@ fn wrong_usage_is_a_sentence_on_standard_error_and_exit_2() {
         ),
         (
             &["push", "-u", "robot", "a", "localhost/"],
-            "error: no password for --username \"robot\"",
+            "error: no password for user \"robot\"",
         ),
         (
             &["push", "--password-stdin", "a", "localhost/"],
@@ -132,7 +132,7 @@ fn wrong_usage_is_a_sentence_on_standard_error_and_exit_2() {
         ),
         (
             &["push", "-u", "robot", "--password-stdin", "a", "localhost/"],
-            "error: --password-stdin: there is no password on standard input\n",
+            "error: --password-stdin: there is nothing in it\n",
         ),
         (
             &["push", "--ca-cert", "/nonexistent.pem", "a", "localhost/"],
@@ -201,7 +201,7 @@ fn a_password_that_is_a_file_by_mistake_is_not_read_to_its_end() {
         "localhost/",
     ];
     let output = hoist(args).stdin("x".repeat(1 << 20)).run().expect_code(2);
-    output.expect_stderr("error: standard input is longer than 64 KiB");
+    output.expect_stderr("error: --password-stdin: more than 64 KiB are no secret");
 }
 
 /// Arguments are foreign text as well: they must not drive the terminal they are quoted on.

@@ -15,6 +15,7 @@ mod cli_push;
 mod cli_serve;
 mod cli_terminal;
 mod compress;
+mod credentials;
 mod discovery;
 mod fixtures;
 mod interrupted;

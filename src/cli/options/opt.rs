@@ -20,6 +20,9 @@ pub(crate) struct Opt {
     pub(crate) scope: Scope,
     /// Of the environment.
     pub(crate) variable: Option<&'static str>,
+    /// What its variable holds is for nobody but the one who needs it: that it is there is all that
+    /// settings know.
+    pub(crate) secret: bool,
 }
 
 /// What a value is in JSON.
@@ -71,6 +74,7 @@ impl Opt {
             repeatable: false,
             scope: Scope::Top,
             variable: None,
+            secret: false,
         }
     }
 
@@ -91,6 +95,7 @@ impl Opt {
             repeatable: false,
             scope: Scope::Top,
             variable: None,
+            secret: false,
         }
     }
 
@@ -121,6 +126,11 @@ impl Opt {
 
     pub(super) const fn variable(mut self, name: &'static str) -> Self {
         self.variable = Some(name);
+        self
+    }
+
+    pub(super) const fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 
