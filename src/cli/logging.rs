@@ -7,6 +7,7 @@ use env_logger::{Builder, Target};
 use log::LevelFilter;
 
 use crate::cli::args::Args;
+use crate::net::redact;
 use crate::observe::console::Console;
 use crate::observe::text::safe;
 
@@ -93,7 +94,7 @@ pub(crate) fn start(filter: Option<Filter>, console: &Console) {
         .target(Target::Pipe(Box::new(console.clone())))
         .format(move |buffer, record| {
             let seconds = begun.elapsed().as_secs_f64();
-            let text = record.args().to_string();
+            let text = redact(&record.args().to_string());
             let word = record.level().as_str().to_ascii_lowercase();
             writeln!(buffer, "{seconds:8.3} {word}: {}", safe(&text))
         })

@@ -11,6 +11,7 @@ use ureq::{Agent, Body, SendBody};
 use super::dial::{Dialer, Origin};
 use super::exchange::{Exchange, Metered};
 use super::failure::{Failure, FailureKind, Fault};
+use super::redact::secrets_of;
 use super::request::{Method, Payload, Request, Response, Settings};
 use super::resolve::Later;
 use super::stash::{Line, Stash};
@@ -123,6 +124,9 @@ impl Http {
         limit: u64,
         exchange: &Rc<Exchange>,
     ) -> Result<Response, Fault> {
+        let named = |name: &str| name.eq_ignore_ascii_case("authorization");
+        let authorization = request.headers.iter().find(|(name, _)| named(name));
+        let carried = authorization.map(|(_, value)| secrets_of(value));
         let mut message = message(&request)?;
         let headers = message.headers_mut();
         let payload = match request.payload {
@@ -158,6 +162,7 @@ impl Http {
             headers: fields.collect(),
             body: read_body(body, limit, exchange)?,
             body_sent: exchange.body_sent(),
+            carried: carried.unwrap_or_default(),
         })
     }
 }

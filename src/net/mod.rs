@@ -10,6 +10,7 @@ mod distinguished;
 mod exchange;
 mod failure;
 mod http;
+mod redact;
 mod request;
 mod resolve;
 mod roots;
@@ -23,6 +24,7 @@ mod wire;
 
 pub use failure::{Failure, FailureKind};
 pub use http::Http;
+pub use redact::redact;
 pub use request::{Method, Payload, Request, Response, Settings};
 pub use resolve::is_loopback;
 pub use roots::Roots;

@@ -4,7 +4,9 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::redact;
 use super::roots::Roots;
+use super::secret::Secret;
 use super::tls::ClientCertificate;
 
 /// How to reach hosts. The default reaches public ones.
@@ -82,13 +84,15 @@ pub enum Payload<'a> {
 ///
 /// When the server answered in the middle of the payload the body is as much of it as arrived:
 /// such a connection is often reset, and the status is what counts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// Bytes of the payload that had been taken from its reader when the answer came.
     pub body_sent: u64,
+    /// The credentials in the request's `Authorization`.
+    pub carried: Vec<Secret>,
 }
 
 impl Response {
@@ -99,5 +103,10 @@ impl Response {
             .iter()
             .find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.trim())
+    }
+
+    /// `text`, which is a part of the answer, without the credentials that it may repeat.
+    pub fn hide(&self, text: &str) -> String {
+        redact::hide(text, &self.carried)
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::image::digest::Digest;
-use crate::net::Response;
+use crate::net::{Response, redact};
 
 /// Codes, and characters of a code or a message, that are looked at.
 const MOST_CODES: usize = 8;
@@ -42,11 +42,11 @@ impl Refusal {
     pub(super) fn read(response: &Response) -> Self {
         let body = &response.body;
         if let Ok(document) = serde_json::from_slice::<Document>(body) {
-            return Self::from_items(&document.errors);
+            return Self::from_items(&document.errors, &|text| response.hide(text));
         }
         let message = match serde_json::from_slice::<Value>(body) {
-            Ok(value) => other_json(&value),
-            Err(_) => loose_text(&String::from_utf8_lossy(body)),
+            Ok(value) => clean(&response.hide(other_json(&value)), MOST_TEXT),
+            Err(_) => loose_text(&response.hide(&String::from_utf8_lossy(body))),
         };
         Self {
             message,
@@ -54,12 +54,12 @@ impl Refusal {
         }
     }
 
-    fn from_items(items: &[Item]) -> Self {
+    fn from_items(items: &[Item], hide: &dyn Fn(&str) -> String) -> Self {
         let mut refusal = Self::default();
         let mut messages: Vec<String> = Vec::new();
         for item in items {
             let code = item.code.as_ref().and_then(Value::as_str);
-            let code = clean(code.unwrap_or_default(), MOST_CODE);
+            let code = clean(&hide(code.unwrap_or_default()), MOST_CODE);
             if !code.is_empty()
                 && refusal.codes.len() < MOST_CODES
                 && !refusal.codes.contains(&code)
@@ -67,7 +67,7 @@ impl Refusal {
                 refusal.codes.push(code);
             }
             let message = item.message.as_ref().and_then(Value::as_str);
-            let message = clean(message.unwrap_or_default(), MOST_TEXT);
+            let message = clean(&hide(message.unwrap_or_default()), MOST_TEXT);
             if !message.is_empty() && messages.len() < MOST_CODES && !messages.contains(&message) {
                 messages.push(message);
             }
@@ -156,12 +156,13 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// The start of a text from the network on one line, nothing but printable characters.
+/// The start of a text from the network on one line: nothing but printable characters, and nothing that
+/// looks like a credential.
 pub(super) fn clean(text: &str, most: usize) -> String {
     let printable = |c: char| !c.is_control() && !is_invisible(c);
     let words = text.split(|c: char| c.is_whitespace() || !printable(c));
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).take(most).collect();
-    let line = words.join(" ");
+    let line = redact(&words.join(" "));
     match line.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
@@ -174,11 +175,11 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// JSON in a form of its own: the strings that usually say why.
-fn other_json(value: &Value) -> String {
+fn other_json(value: &Value) -> &str {
     let said = ["message", "details", "detail", "error", "errors"]
         .into_iter()
         .find_map(|key| value.get(key).and_then(Value::as_str));
-    clean(said.or(value.as_str()).unwrap_or_default(), MOST_TEXT)
+    said.or(value.as_str()).unwrap_or_default()
 }
 
 /// The title of a page, else its text without the tags, else the text as it is.
@@ -229,7 +230,7 @@ mod tests {
             status: 400,
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
-            body_sent: 0,
+            ..Response::default()
         };
         Refusal::read(&response).suffix()
     }
@@ -283,7 +284,7 @@ mod tests {
             status: 400,
             headers: Vec::new(),
             body: body.into_bytes(),
-            body_sent: 0,
+            ..Response::default()
         };
         let refusal = Refusal::read(&response);
         assert_eq!(refusal.digests, [one, two]);
@@ -298,7 +299,7 @@ mod tests {
             status: 500,
             headers: Vec::new(),
             body: vec![0xff, 0, 0x1b, b'a'],
-            body_sent: 0,
+            ..Response::default()
         };
         assert_eq!(Refusal::read(&response).suffix(), ": \u{fffd} a");
     }

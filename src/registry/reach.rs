@@ -180,9 +180,7 @@ mod tests {
     fn answer(status: u16) -> Result<Response, Failure> {
         Ok(Response {
             status,
-            headers: Vec::new(),
-            body: Vec::new(),
-            body_sent: 0,
+            ..Response::default()
         })
     }
 

@@ -25,6 +25,7 @@ mod net;
 mod packed;
 mod partial;
 mod push;
+mod secrets;
 mod serve;
 mod settings;
 mod sources;

@@ -115,6 +115,10 @@ impl Running {
         assert!(sent.expect("sh is there").success(), "kill -{names}");
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until standard output holds `text`; all of it so far.
     pub(crate) fn wait_for_stdout(&mut self, text: &str) -> String {
         self.stdout.wait_for(text, &self.args)

@@ -1,0 +1,234 @@
+//! Nothing that hoist writes holds a secret: whatever is asked for, whatever registries repeat, whether the
+//! push succeeds or fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::{TempDir, tempdir};
+
+use crate::support::archives::{ImageSpec, layout};
+use crate::support::command::{Command, Output, hoist};
+use crate::support::registry::{Kind, Registry, Setup};
+use crate::support::scripted::{Answer, Gate, Rule, Scripted, answer, held, on};
+
+const PASSWORD: &str = "hunter2 \"Pass\"/wörd";
+/// `robot:` and the password, as RFC 7617 has it.
+const BASIC: &str = "cm9ib3Q6aHVudGVyMiAiUGFzcyIvd8O2cmQ=";
+const SIGNATURE: &str = "5igned5ignature";
+
+/// What the user talks about.
+const ASKED: [&[&str]; 5] = [
+    &["-vv"],
+    &["-o", "json"],
+    &["-vvv", "-o", "json", "--progress", "bar"],
+    &["-q"],
+    &[],
+];
+
+/// The home of a user, where all that a push leaves behind ends up.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempdir().unwrap());
+        let spec = ImageSpec::new("team/app:1").layer(1, 5000);
+        layout(&home.path("source"), &[spec.layer(2, 200_000)]);
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn push(&self, host: &str, options: &[&str]) -> Command {
+        let command = hoist(["push", "--retries", "0", "--digest-file"]);
+        command
+            .arg(self.path("digests"))
+            .args(options)
+            .arg(self.path("source"))
+            .arg(format!("{host}/demo/"))
+            .env("HOME", self.0.path())
+            .env("TMPDIR", self.0.path())
+            .env("HOIST_LOG", "trace")
+    }
+
+    /// Everything that was written: to both streams, and below the home.
+    fn written(&self, output: &Output) -> Vec<(String, Vec<u8>)> {
+        let mut written = vec![
+            ("standard output".to_owned(), output.stdout.clone().into()),
+            ("standard error".to_owned(), output.stderr.clone().into()),
+        ];
+        collect(self.0.path(), &mut written);
+        written
+    }
+}
+
+fn collect(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+}
+
+#[track_caller]
+fn unseen(home: &Home, output: &Output, secrets: &[&str]) {
+    for (place, bytes) in home.written(output) {
+        for secret in secrets {
+            let seen = bytes
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes());
+            assert!(!seen, "{secret:?} in {place}: {output}");
+        }
+    }
+}
+
+/// The password itself in the forms that others write it in, and what is made of it.
+const OF_PASSWORD: [&str; 5] = [
+    PASSWORD,
+    BASIC,
+    "hunter2",
+    "hunter2 \\\"Pass\\\"/wörd",
+    "hunter2%20%22Pass%22%2Fw%C3%B6rd",
+];
+
+fn login<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    let login = ["-u", "robot", "--password-stdin"];
+    login.iter().chain(options).copied().collect()
+}
+
+/// A registry that asks for the password, and says to it all that it could say wrong.
+fn indiscreet() -> [Answer; 6] {
+    let page = format!("<html><title>401 for robot:{PASSWORD}</title></html>");
+    let errors = |message: &str| {
+        let error = serde_json::json!({"code": "DENIED", "message": message});
+        serde_json::json!({"errors": [error]}).to_string()
+    };
+    let echo =
+        format!("wrong header Authorization: Basic {BASIC} from http://robot:{PASSWORD}@here/");
+    let form = "grant=password&password=hunter2%20%22Pass%22%2Fw%C3%B6rd";
+    let seen = serde_json::json!({"user": "robot", "password": PASSWORD});
+    let trace = serde_json::json!({"message": seen.to_string()});
+    [
+        answer(403).body(errors(&format!("{PASSWORD} is not the password of robot"))),
+        answer(403).body(errors(&echo)),
+        answer(401)
+            .header("WWW-Authenticate", format!("Basic realm=\"{BASIC}\""))
+            .header("Warning", format!("299 - \"{BASIC}\""))
+            .body(page),
+        answer(500).body(form),
+        answer(400).body(format!("got: {echo}")),
+        answer(403).body(trace.to_string()),
+    ]
+}
+
+fn challenge() -> Rule {
+    let basic = answer(401).header("WWW-Authenticate", "Basic realm=\"r\"");
+    on("*", "/").times(1).then(basic)
+}
+
+#[test]
+fn a_password_is_not_shown_whatever_a_registry_says_about_it() {
+    let home = Home::new();
+    for said in indiscreet() {
+        for asked in ASKED {
+            let server = Scripted::start([challenge(), on("*", "/").then(said.clone())]);
+            let host = server.address().to_string();
+            let output = home.push(&host, &login(asked)).stdin(PASSWORD).run();
+            assert_ne!(output.code(), Some(0), "{output}");
+            let carried = server.requests();
+            let basic = format!("Basic {BASIC}");
+            let mut carried = carried
+                .iter()
+                .filter_map(|seen| seen.header("authorization"));
+            assert!(carried.any(|value| value == basic), "{output}");
+            unseen(&home, &output, &OF_PASSWORD);
+        }
+    }
+}
+
+#[test]
+fn a_login_leaves_nothing_behind() {
+    let kinds = [Kind::Distribution2, Kind::Distribution3];
+    for kind in kinds.into_iter().filter(|kind| kind.is_available()) {
+        let basic = Some(("robot".to_owned(), PASSWORD.to_owned()));
+        let setup = Setup {
+            basic,
+            ..Setup::default()
+        };
+        let registry = Registry::start_with(kind, setup);
+        for (given, code) in [(PASSWORD, 0), ("hunter2 but wrong", 4)] {
+            let home = Home::new();
+            for asked in ASKED {
+                let push = home.push(&registry.host(), &login(asked)).stdin(given);
+                let output = push.run().expect_code(code);
+                unseen(&home, &output, &OF_PASSWORD);
+                unseen(&home, &output, &["hunter2", "cm9ib3Q6aHVudGVy"]);
+            }
+        }
+    }
+}
+
+/// A URL whose query is all that is asked for, in a Location, and repeated by who refuses it.
+#[test]
+fn signed_urls_are_shown_without_their_signature() {
+    let home = Home::new();
+    for stored in [
+        answer(201),
+        answer(403).body(format!(
+            "<p>/up?X-Amz-Signature={SIGNATURE} has expired</p>"
+        )),
+        answer(403).body(format!("signature={SIGNATURE}&x=1 is not allowed")),
+        answer(403).body(format!("{{\"message\": \"GET /up?x={SIGNATURE}: no\"}}")),
+    ] {
+        for asked in &ASKED[..2] {
+            let storage = Scripted::start([on("*", "/").then(stored.clone())]);
+            let url = storage.url(&format!("/up?X-Amz-Signature={SIGNATURE}"));
+            let redirect = answer(307).header("Location", url.clone());
+            let server = Scripted::start([
+                on("POST", "/").then(answer(202).header("Location", url)),
+                on("HEAD", "/").containing("/blobs/").then(redirect),
+                on("HEAD", "/").then(answer(404)),
+                on("PUT", "/manifests/").then(answer(201)),
+            ]);
+            // The storage is another host by name: `127.0.0.1`.
+            let host = format!("localhost:{}", server.address().port());
+            let output = home.push(&host, asked).run();
+            assert!(storage.requests().iter().any(|seen| seen.method == "PUT"));
+            unseen(&home, &output, &[SIGNATURE]);
+        }
+    }
+}
+
+#[test]
+fn users_in_a_location_are_not_shown() {
+    let home = Home::new();
+    let url = format!("http://robot:{SIGNATURE}@localhost/up");
+    let server = Scripted::start([
+        on("POST", "/").then(answer(307).header("Location", url)),
+        on("HEAD", "/").then(answer(404)),
+    ]);
+    let host = server.address().to_string();
+    let output = home.push(&host, ASKED[0]).run().expect_code(1);
+    unseen(&home, &output, &[SIGNATURE]);
+    output.expect_stderr("the Location carries a user name");
+}
+
+/// proc_pid_cmdline(5): what everybody on the machine can see.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_running_push_has_no_secret_among_its_arguments() {
+    let home = Home::new();
+    let gate = Gate::new();
+    let server = Scripted::start([on("*", "/").then(held(&gate, answer(503)))]);
+    let push = home.push(&server.address().to_string(), &login(&[]));
+    let running = push.stdin(PASSWORD).spawn();
+    gate.wait_for(1);
+    let arguments = fs::read(format!("/proc/{}/cmdline", running.id())).unwrap();
+    let arguments = String::from_utf8(arguments).unwrap();
+    assert!(arguments.contains("--password-stdin"), "{arguments}");
+    assert!(!arguments.contains("hunter2"), "{arguments}");
+}
