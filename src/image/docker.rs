@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::Read as _;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::image::config::{Config, MAX_CONFIG};
 use crate::image::digest::Digest;
 use crate::image::oci::json_error;
+use crate::image::platform::Platform;
 use crate::image::source::{Body as _, Layer, LayerForm, Parts, Place, Stored};
 
 /// One image of a `manifest.json`.
@@ -36,7 +38,13 @@ pub(crate) trait Members {
 pub(crate) struct ItemConfig {
     bytes: Arc<[u8]>,
     pub(crate) digest: Digest,
+    /// Or why it is none.
+    content: Result<(Option<Platform>, Vec<Digest>), String>,
 }
+
+/// The configs of an archive, each read once however many items have it and under whatever names.
+#[derive(Default)]
+pub(crate) struct Configs(HashMap<Place, Rc<ItemConfig>>);
 
 /// Whether this could be a `manifest.json` of docker save: other tools have files of that name.
 pub(crate) fn is_list(bytes: &[u8]) -> bool {
@@ -71,40 +79,35 @@ impl Item {
         self.repo_tags.as_deref().unwrap_or_default()
     }
 
-    pub(crate) fn read_config(&self, archive: &dyn Members) -> Result<ItemConfig, String> {
+    pub(crate) fn read_config(
+        &self,
+        archive: &dyn Members,
+        configs: &mut Configs,
+    ) -> Result<Rc<ItemConfig>, String> {
         let name = &self.config;
-        let bytes = archive
+        let config = archive
             .member(name)
-            .and_then(|stored| stored.read(MAX_CONFIG))
+            .and_then(|stored| configs.read(&stored))
             .map_err(|why| format!("config {} {why}", quote(name)))?;
-        let digest = Digest::of(&bytes);
-        if digest_in_name(name).is_some_and(|named| named != digest.encoded()) {
+        if digest_in_name(name).is_some_and(|named| named != config.digest.encoded()) {
             return Err(format!(
                 "config {} has other content than its name says",
                 quote(name)
             ));
         }
-        Ok(ItemConfig {
-            bytes: bytes.into(),
-            digest,
-        })
+        Ok(config)
     }
 
     /// All that a manifest can be made from, or all that is wrong.
     pub(crate) fn parts(
         &self,
-        config: ItemConfig,
+        config: &ItemConfig,
         archive: &dyn Members,
     ) -> Result<Parts, Vec<String>> {
         let name = quote(&self.config);
-        let parsed = Config::parse(&config.bytes).map_err(|error| {
-            vec![format!(
-                "config {name} cannot be read: {}",
-                json_error(&error)
-            )]
-        })?;
-        let platform = parsed.platform();
-        let diff_ids = parsed.into_diff_ids();
+        let content = config.content.as_ref();
+        let (platform, diff_ids) =
+            content.map_err(|why| vec![format!("config {name} cannot be read: {why}")])?;
         let names = self.layers.as_deref().unwrap_or_default();
         if names.len() != diff_ids.len() {
             return Err(vec![format!(
@@ -114,24 +117,41 @@ impl Item {
             )]);
         }
         Ok(Parts {
-            config: config.bytes,
-            config_digest: config.digest,
-            platform,
+            config: Arc::clone(&config.bytes),
+            config_digest: config.digest.clone(),
+            platform: platform.clone(),
             layers: read_layers(names, diff_ids, archive)?,
         })
     }
 }
 
+impl Configs {
+    fn read(&mut self, stored: &Stored) -> Result<Rc<ItemConfig>, String> {
+        if let Some(config) = self.0.get(stored.place()) {
+            return Ok(Rc::clone(config));
+        }
+        let bytes = stored.read(MAX_CONFIG)?;
+        let parsed = Config::parse(&bytes).map_err(|error| json_error(&error));
+        let config = Rc::new(ItemConfig {
+            digest: Digest::of(&bytes),
+            bytes: bytes.into(),
+            content: parsed.map(|parsed| (parsed.platform(), parsed.into_diff_ids())),
+        });
+        self.0.insert(stored.place().clone(), Rc::clone(&config));
+        Ok(config)
+    }
+}
+
 fn read_layers(
     names: &[String],
-    diff_ids: Vec<Digest>,
+    diff_ids: &[Digest],
     archive: &dyn Members,
 ) -> Result<Vec<Layer>, Vec<String>> {
     let mut layers = Vec::new();
     let mut problems = Vec::new();
     let mut claimed: HashMap<Place, Digest> = HashMap::new();
     for (name, diff_id) in names.iter().zip(diff_ids) {
-        match read_layer(name, diff_id, archive) {
+        match read_layer(name, diff_id.clone(), archive) {
             Ok(layer) => {
                 let place = layer.stored.place().clone();
                 let first = claimed
@@ -203,7 +223,12 @@ fn quote(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read};
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::image::source::Source;
 
     #[test]
     fn finds_the_digest_in_a_name() {
@@ -218,5 +243,55 @@ mod tests {
         for name in ["config.json", "", &hex[1..], &format!("{hex}.tar")] {
             assert_eq!(digest_in_name(name), None, "{name}");
         }
+    }
+
+    /// One config under every name, counting how often it is read.
+    struct Aliased {
+        bytes: Arc<[u8]>,
+        reads: AtomicUsize,
+    }
+
+    impl Source for Aliased {
+        fn path(&self) -> &Path {
+            Path::new("aliased.tar")
+        }
+
+        fn open(&self, _: &Place, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            self.bytes.open(offset)
+        }
+    }
+
+    impl Members for Arc<Aliased> {
+        fn member(&self, _: &str) -> Result<Stored, String> {
+            let place = Place::Extent { offset: 512 };
+            let size = self.bytes.len() as u64;
+            Ok(Stored::new(
+                Arc::clone(self) as Arc<dyn Source>,
+                place,
+                size,
+            ))
+        }
+    }
+
+    #[test]
+    fn a_config_of_many_items_is_read_once_under_whatever_names() {
+        let source = Arc::new(Aliased {
+            bytes: br#"{"os":"linux","architecture":"amd64","rootfs":{"diff_ids":[]}}"#[..].into(),
+            reads: AtomicUsize::default(),
+        });
+        let items: Vec<String> = (0..100).map(|n| format!(r#"{{"Config":"{n}"}}"#)).collect();
+        let items = parse(format!("[{}]", items.join(",")).as_bytes()).unwrap();
+        let mut configs = Configs::default();
+        for item in items.into_iter().map(Result::unwrap) {
+            let config = item.read_config(&source, &mut configs).unwrap();
+            let parts = item.parts(&config, &source).unwrap();
+            assert_eq!(parts.platform.unwrap().to_string(), "linux/amd64");
+        }
+        assert_eq!(source.reads.load(Ordering::Relaxed), 1);
+        // A name may still say what it is not.
+        let lying = format!(r#"[{{"Config":"{}.json"}}]"#, "0".repeat(64));
+        let lying = parse(lying.as_bytes()).unwrap().remove(0).unwrap();
+        assert!(lying.read_config(&source, &mut configs).is_err());
     }
 }

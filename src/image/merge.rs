@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::image::archive::Archive;
 use crate::image::digest::Digest;
-use crate::image::docker::Item;
+use crate::image::docker::{Configs, Item};
 use crate::image::found::Found;
 use crate::image::manifest::Body;
 use crate::image::name::{FoundName, Names};
@@ -24,6 +24,7 @@ pub(crate) struct Merge<'a> {
     taken: Vec<bool>,
     /// The roots that have a manifest of a config, in order.
     by_config: HashMap<Digest, Vec<usize>>,
+    configs: Configs,
     known: HashMap<Digest, usize>,
     /// Of each image that was found.
     names: Vec<Names>,
@@ -41,6 +42,7 @@ impl<'a> Merge<'a> {
             taken: vec![false; roots.len()],
             by_config: by_config(&roots),
             roots,
+            configs: Configs::default(),
             known: HashMap::new(),
             names: Vec::new(),
             pushable: HashSet::new(),
@@ -79,7 +81,7 @@ impl<'a> Merge<'a> {
     /// The content of an item, and the root it stands for.
     fn content(&mut self, item: &Item) -> Result<(Content, Option<usize>), Vec<String>> {
         let config = item
-            .read_config(self.archive)
+            .read_config(self.archive, &mut self.configs)
             .map_err(|problem| vec![problem])?;
         let at = self.root_with(&config.digest, item);
         if let Some(at) = at {
@@ -88,7 +90,7 @@ impl<'a> Merge<'a> {
                 return Ok((Content::Found(tree), Some(at)));
             }
         }
-        let parts = item.parts(config, self.archive)?;
+        let parts = item.parts(&config, self.archive)?;
         Ok((Content::Made(parts), at))
     }
 
