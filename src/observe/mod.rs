@@ -5,5 +5,6 @@ pub(crate) mod console;
 pub mod event;
 pub(crate) mod progress;
 mod queue;
+mod repeats;
 pub(crate) mod tally;
 pub(crate) mod text;

@@ -7,6 +7,7 @@ use crate::observe::board::{Board, Figures, Transfer};
 use crate::observe::console::Console;
 use crate::observe::event::{BlobStatus, Event, ImageStatus, Observer};
 use crate::observe::queue::{Queued, Watcher};
+use crate::observe::repeats::Repeats;
 use crate::observe::text::{bytes, count, duration, ending, rate, safe};
 
 /// Ten frames a second: more is not seen.
@@ -75,6 +76,8 @@ struct Lines {
     console: Console,
     detail: Detail,
     board: Board,
+    retries: Repeats,
+    pauses: Repeats,
 }
 
 impl Lines {
@@ -83,6 +86,8 @@ impl Lines {
             console,
             detail,
             board: Board::default(),
+            retries: Repeats::default(),
+            pauses: Repeats::default(),
         }
     }
 
@@ -112,6 +117,32 @@ impl Lines {
             (ImageStatus::Skipped, _) => format!("not tried: {name}"),
         };
         self.console.line(&safe(&text));
+    }
+
+    /// Said once for all workers that meet it, unless every blob is told of.
+    fn trouble(&mut self, event: &Event) {
+        let (repeats, host, reason, wait) = match event {
+            Event::Retrying {
+                host, reason, wait, ..
+            } => (&mut self.retries, host, reason, *wait),
+            Event::Pressure { host, reason, wait } => (&mut self.pauses, host, reason, *wait),
+            _ => return,
+        };
+        let admitted = repeats.admit(host, reason, wait, Instant::now());
+        let Some(unsaid) = admitted.or((self.detail >= Detail::Blobs).then_some(0)) else {
+            return;
+        };
+        let wait = duration(wait);
+        let mut text = match event {
+            Event::Retrying {
+                operation, attempt, ..
+            } => format!("retry {attempt} in {wait}: {operation} on {host}: {reason}"),
+            _ => format!("waiting {wait} for {host}: {reason}"),
+        };
+        if unsaid > 0 && self.detail < Detail::Blobs {
+            text.push_str(&format!(" ({unsaid} more times since it was last said)"));
+        }
+        self.say(Detail::Images, &text);
     }
 
     fn blob_finished(&self, blob: usize, status: BlobStatus) {
@@ -162,21 +193,7 @@ impl Watcher for Lines {
             Event::ImageFinished { .. } if self.detail >= Detail::Images => {
                 self.image_finished(event);
             }
-            Event::Retrying {
-                host,
-                operation,
-                reason,
-                attempt,
-                wait,
-            } => {
-                let wait = duration(*wait);
-                let text = format!("retry {attempt} in {wait}: {operation} on {host}: {reason}");
-                self.say(Detail::Images, &text);
-            }
-            Event::Pressure { host, reason, wait } => {
-                let text = format!("waiting {} for {host}: {reason}", duration(*wait));
-                self.say(Detail::Images, &text);
-            }
+            Event::Retrying { .. } | Event::Pressure { .. } => self.trouble(event),
             Event::Interrupted => {
                 self.say(Detail::Warnings, "ending what runs; once more ends at once");
             }
@@ -393,6 +410,32 @@ mod tests {
             60 %, 0 of 2 images, 600 B of 1000 B\n\
             failed: r.local/app:1: 413\\nerror: forged\n";
         assert_eq!(memory.text(), expected);
+    }
+
+    #[test]
+    fn what_all_workers_meet_is_one_line() {
+        for (detail, expected) in [(Detail::Images, 2), (Detail::Blobs, 17)] {
+            let memory = Memory::default();
+            let mut lines = Lines::new(Console::new(Box::new(memory.clone())), detail);
+            for worker in 0..16 {
+                lines.observe(&Event::Retrying {
+                    host: "r.local".to_owned(),
+                    operation: format!("upload of layer {worker}"),
+                    reason: "registry answered 503".to_owned(),
+                    attempt: 1,
+                    wait: Duration::from_secs(30),
+                });
+            }
+            lines.observe(&Event::Pressure {
+                host: "r.local".to_owned(),
+                reason: "registry answered 503".to_owned(),
+                wait: Duration::from_secs(30),
+            });
+            let text = memory.text();
+            assert_eq!(text.lines().count(), expected, "{text}");
+            let first = "retry 1 in 30.0 s: upload of layer 0 on r.local: registry answered 503\n";
+            assert!(text.starts_with(first), "{text}");
+        }
     }
 
     #[test]
