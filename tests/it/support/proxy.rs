@@ -28,7 +28,8 @@ pub(crate) enum Direction {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
-    /// Both sides are closed; what has been passed on arrives.
+    /// Both sides are closed; what has been passed on arrives. The client's side comes last, when the
+    /// server is done with what it got: clients of these tests do not wait before they ask.
     Cut,
     /// Both sides see a reset; what was on its way may be lost.
     Reset,
@@ -88,6 +89,9 @@ impl Fault {
         self
     }
 }
+
+/// A server that has not closed a connection by then, whose other half is closed, never will.
+const HANGS: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct State {
@@ -289,7 +293,7 @@ impl Pump {
             self.to.write_all(&buffer[..pass])?;
             self.passed += pass as u64;
             match effect {
-                Some(Effect::Cut) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                Some(Effect::Cut) => return self.cut(),
                 Some(Effect::Reset) => return self.reset(),
                 Some(Effect::Stall) => {
                     self.over.store(true, Ordering::SeqCst);
@@ -301,6 +305,18 @@ impl Pump {
                 None => {}
             }
         }
+    }
+
+    fn cut(&mut self) -> io::Result<()> {
+        if self.direction == Up {
+            self.over.store(true, Ordering::SeqCst);
+            self.to.shutdown(Shutdown::Write)?;
+            self.to.set_read_timeout(Some(HANGS))?;
+            // What the server still says is not passed on.
+            let _ = io::copy(&mut self.to, &mut io::sink());
+        }
+        self.from.shutdown(Shutdown::Both)?;
+        self.to.shutdown(Shutdown::Both)
     }
 
     /// A socket that may not linger says goodbye with a reset when its last handle is closed.
