@@ -74,6 +74,15 @@ impl Setting {
             || opposite(self, low).is_some()
             || (low.is("log") && self.is_on() && (self.is("verbose") || self.is("quiet")))
     }
+
+    /// Whether this takes the first of a pair away, of which `low` is the second; `beside` is what was
+    /// said with `low`.
+    fn parts(&self, low: &Self, beside: &[Self]) -> bool {
+        let pair = |(first, second): &(&str, &str)| {
+            self.is(first) && low.is(second) && beside.iter().any(|other| other.is(first))
+        };
+        PAIRS.iter().any(pair)
+    }
 }
 
 impl Settings {
@@ -121,19 +130,32 @@ impl Settings {
 
 /// What counts of `layers`, the weakest first.
 fn layered<'a>(layers: &[&'a [Setting]]) -> Vec<&'a Setting> {
-    let mut counting: Vec<&Setting> = Vec::new();
+    let mut counting: Vec<(&'a [Setting], &'a Setting)> = Vec::new();
     for layer in layers {
-        counting.retain(|low| !layer.iter().any(|high| high.overrules(low)));
-        counting.extend(*layer);
+        counting.retain(|(beside, low)| {
+            !layer
+                .iter()
+                .any(|high| high.overrules(low) || high.parts(low, beside))
+        });
+        counting.extend(layer.iter().map(|setting| (*layer, setting)));
     }
-    counting
+    counting.into_iter().map(|(_, setting)| setting).collect()
 }
+
+/// The second belongs to the first that is said with it, and to no other.
+const PAIRS: &[(&str, &str)] = &[
+    ("username", "password-file"),
+    ("username", "token-file"),
+    ("username", "password"),
+    ("client-cert", "client-key"),
+];
 
 /// Options that say no to each other, and what the question is.
 const OPPOSITES: &[(&str, &str, &str)] = &[
     ("quiet", "verbose", "less or more?"),
     ("plain-http", "ca-cert", "http has no certificates"),
     ("plain-http", "client-cert", "http has no certificates"),
+    ("plain-http", "client-key", "http has no certificates"),
     ("insecure", "ca-cert", "certificates are verified or not"),
     ("password-stdin", "password-file", ONE_SECRET),
     ("password-stdin", "token-file", ONE_SECRET),

@@ -190,6 +190,82 @@ fn what_contradicts_something_weaker_takes_its_place() {
 }
 
 #[test]
+fn a_secret_stays_with_its_user_and_a_key_with_its_certificate() {
+    const BOTH: &str =
+        r#"{"registries": {"r.example:5000": {"username": "a", "password-file": "/a"}}}"#;
+    const USER: &str = r#"{"registries": {"r.example:5000": {"username": "a"}}}"#;
+    const CERT: &str =
+        r#"{"registries": {"r.example:5000": {"client-cert": "/a", "client-key": "/b"}}}"#;
+    let who = |args: &Args| {
+        let user = args.username.as_deref().unwrap_or("-");
+        let file = args.password_file.is_some();
+        format!("{user} {file} {}", args.password_variable)
+    };
+    let shown = |args: &Args| format!("{:?} {:?}", args.client_cert, args.client_key);
+    for (file, env, line, show, expected) in [
+        (
+            BOTH,
+            &[][..],
+            "push",
+            who as fn(&Args) -> String,
+            "a true false",
+        ),
+        (BOTH, &[], "push -u b", who, "b false false"),
+        (
+            BOTH,
+            &[("HOIST_USERNAME", "b")],
+            "push",
+            who,
+            "b false false",
+        ),
+        (
+            BOTH,
+            &[("HOIST_PASSWORD", "x")],
+            "push",
+            who,
+            "a false true",
+        ),
+        (
+            USER,
+            &[("HOIST_PASSWORD", "x")],
+            "push -u b",
+            who,
+            "b false true",
+        ),
+        (
+            USER,
+            &[("HOIST_PASSWORD", "x"), ("HOIST_USERNAME", "c")],
+            "push -u b",
+            who,
+            "b false false",
+        ),
+        (USER, &[], "push --password-file /c", who, "a true false"),
+        (CERT, &[], "push", shown, "Some(\"/a\") Some(\"/b\")"),
+        (
+            CERT,
+            &[],
+            "push --client-cert /c",
+            shown,
+            "Some(\"/c\") None",
+        ),
+        (
+            CERT,
+            &[],
+            "push --client-key /c",
+            shown,
+            "Some(\"/a\") Some(\"/c\")",
+        ),
+        (CERT, &[], "push --plain-http", shown, "None None"),
+    ] {
+        assert_eq!(
+            settled(file, env, line, show),
+            expected,
+            "{file} {env:?} {line}"
+        );
+    }
+}
+
+#[test]
 fn variables_that_make_no_sense_are_named() {
     for (name, value, message) in [
         (
