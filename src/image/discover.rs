@@ -59,8 +59,8 @@ pub fn discover_watched(
         let message = "is neither a file nor a folder";
         return Err(ImageError::new(ErrorKind::NotAnImage, path, message));
     }
-    if layout::is_layout(path) {
-        return layout::read(path, options.follow_links, watch.stopped);
+    if let Some(form) = layout::form(path) {
+        return layout::read(path, form, options.follow_links, watch.stopped);
     }
     // Only the folder that was typed must be readable; what is below it may warn.
     fs::read_dir(path).map_err(|error| ImageError::unreadable(path, &error))?;
@@ -148,10 +148,10 @@ impl Walk<'_> {
         if !fresh || path.file_name().is_some_and(|name| name == UNFINISHED) {
             return Vec::new();
         }
-        if !layout::is_layout(path) {
+        let Some(form) = layout::form(path) else {
             return self.entries(path);
-        }
-        let read = layout::read(path, self.options.follow_links, self.watch.stopped);
+        };
+        let read = layout::read(path, form, self.options.follow_links, self.watch.stopped);
         self.take(read);
         Vec::new()
     }

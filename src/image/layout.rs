@@ -1,4 +1,6 @@
-//! OCI layout folders (image-spec 1.1, `image-layout.md`).
+//! Images as folders: OCI layouts (image-spec 1.1, `image-layout.md`), and what `skopeo copy … dir:`
+//! writes (containers/image `directory/directory_transport.go`): one image, `manifest.json` as the registry
+//! had it, blobs beside it by the hex digits of their digests, further manifests as `HEX.manifest.json`.
 //!
 //! Blobs are found by `stat`, not by listing, so that a folder with many more of them than the images
 //! need costs nothing. A symbolic link that leaves the layout is refused unless links are followed.
@@ -13,32 +15,69 @@ use std::sync::Arc;
 use crate::image::digest::Digest;
 use crate::image::error::ImageError;
 use crate::image::found::{Broken, Found};
-use crate::image::oci::{self, Blobs, MAX_LIST, MISSING, STOPPED};
+use crate::image::manifest::{Descriptor, MAX_MANIFEST, Manifest};
+use crate::image::oci::{self, Blobs, Listing, MAX_LIST, MISSING, STOPPED};
 use crate::image::source::{Place, Source, Stored};
 
-/// Whether the folder says that it is a layout, whole or not.
-pub(crate) fn is_layout(dir: &Path) -> bool {
-    dir.join("oci-layout").is_file()
-        || (dir.join("index.json").is_file() && dir.join("blobs").is_dir())
+/// How a folder holds images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Oci,
+    /// Of skopeo's `dir:`.
+    Directory,
 }
 
-/// The images of a layout folder.
+/// How the folder says that it holds images, whole or not; `None` when it does not.
+pub(crate) fn form(dir: &Path) -> Option<Form> {
+    let has = |name| dir.join(name).is_file();
+    if has("oci-layout") || (has("index.json") && dir.join("blobs").is_dir()) {
+        Some(Form::Oci)
+    } else if has("manifest.json") && says_that_it_is_a_directory(dir) {
+        Some(Form::Directory)
+    } else {
+        None
+    }
+}
+
+fn says_that_it_is_a_directory(dir: &Path) -> bool {
+    let path = dir.join("version");
+    // It may be a fifo: of a folder that is no image nothing else is opened.
+    if !path.is_file() {
+        return false;
+    }
+    let mut start = [0; VERSION.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *VERSION
+}
+
+/// What the file `version` begins with.
+const VERSION: &[u8; 29] = b"Directory Transport Version: ";
+
+/// The images of a folder of this form.
 pub(crate) fn read(
     dir: &Path,
+    form: Form,
     follow_links: bool,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Found, ImageError> {
-    let reader = Reader {
-        source: Arc::new(Folder { path: dir.into() }),
+    let path = dir.into();
+    let mut reader = Reader {
+        source: Arc::new(Folder { path, form }),
         real: fs::canonicalize(dir).map_err(|e| ImageError::unreadable(dir, &e))?,
         follow_links,
         stopped,
         folders: RefCell::default(),
+        root: None,
     };
-    let listing = reader
-        .index_json()
-        .and_then(|bytes| oci::read_index(&bytes, &reader))
-        .map_err(|why| format!("index.json {why}"));
+    let listing = match form {
+        Form::Oci => reader
+            .document("index.json", MAX_LIST)
+            .and_then(|bytes| oci::read_index(&bytes, &reader))
+            .map_err(|why| format!("index.json {why}")),
+        Form::Directory => reader
+            .directory()
+            .map_err(|why| format!("manifest.json {why}")),
+    };
     Ok(match listing {
         Ok(listing) => {
             let mut found = Found::default();
@@ -56,13 +95,21 @@ pub(crate) fn read(
     })
 }
 
-/// A layout folder as a source of bytes.
+/// A folder as a source of bytes.
 struct Folder {
     path: PathBuf,
+    form: Form,
 }
 
 impl Folder {
     fn blob_path(&self, digest: &Digest) -> PathBuf {
+        if self.form == Form::Directory {
+            let blob = self.path.join(digest.encoded());
+            let manifest = || blob.with_extension("manifest.json");
+            return Some(manifest())
+                .filter(|path| path.exists())
+                .unwrap_or(blob);
+        }
         let folder = self.path.join("blobs").join(digest.algorithm_name());
         folder.join(digest.encoded())
     }
@@ -85,7 +132,7 @@ impl Source for Folder {
     }
 }
 
-/// A layout folder that is being looked into.
+/// A folder that is being looked into.
 struct Reader<'a> {
     source: Arc<Folder>,
     /// The folder itself, all links resolved.
@@ -94,19 +141,31 @@ struct Reader<'a> {
     stopped: &'a dyn Fn() -> bool,
     /// Whether the folder of an algorithm lies inside the layout.
     folders: RefCell<HashMap<String, bool>>,
+    /// The manifest of the one image that is here.
+    root: Option<Manifest>,
 }
 
 impl Reader<'_> {
-    fn index_json(&self) -> Result<Vec<u8>, String> {
-        let path = self.source.path.join("index.json");
+    fn directory(&mut self) -> Result<Listing, String> {
+        let bytes = self.document("manifest.json", MAX_MANIFEST)?;
+        let manifest = Manifest::parse(bytes, None, None).map_err(|error| error.to_string())?;
+        let size = manifest.bytes().len() as u64;
+        let media_type = manifest.media_type().as_str();
+        let root = Descriptor::new(media_type, manifest.digest().clone(), size);
+        self.root = Some(manifest);
+        Ok(oci::read_one(root, self))
+    }
+
+    fn document(&self, name: &str, most: u64) -> Result<Vec<u8>, String> {
+        let path = self.source.path.join(name);
         let size = self.regular_file(&path)?;
-        if size > MAX_LIST {
-            let most = MAX_LIST >> 20;
+        if size > most {
+            let most = most >> 20;
             return Err(format!("has {size} bytes, more than {most} MiB"));
         }
         let read = || {
             let mut bytes = Vec::new();
-            File::open(&path)?.take(MAX_LIST).read_to_end(&mut bytes)?;
+            File::open(&path)?.take(most).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         read().map_err(|error| unreadable(&error))
@@ -141,6 +200,11 @@ impl Blobs for Reader<'_> {
     fn find(&self, digest: &Digest) -> Result<Option<Stored>, String> {
         if (self.stopped)() {
             return Err(STOPPED.into());
+        }
+        if let Some(root) = self.root.as_ref().filter(|root| root.digest() == digest) {
+            let place = Place::Inline(Arc::clone(root.bytes()));
+            let size = root.bytes().len() as u64;
+            return Ok(Some(Stored::new(self.source(), place, size)));
         }
         let path = self.source.blob_path(digest);
         let algorithm = digest.algorithm_name();

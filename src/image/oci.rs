@@ -95,6 +95,16 @@ pub(crate) fn read_index(bytes: &[u8], blobs: &dyn Blobs) -> Result<Listing, Str
     Ok(listing)
 }
 
+/// The image of one descriptor, if it is one.
+pub(crate) fn read_one(descriptor: Descriptor, blobs: &dyn Blobs) -> Listing {
+    Listing {
+        roots: read_root(Entry::new(descriptor), blobs)
+            .into_iter()
+            .collect(),
+        warnings: Vec::new(),
+    }
+}
+
 /// The sentence of a JSON error, which may quote what it found at any length.
 pub(crate) fn json_error(error: &serde_json::Error) -> String {
     let text = error.to_string();

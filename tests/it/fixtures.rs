@@ -38,6 +38,7 @@ fn each_is_found_under_its_names() {
     let expected = [
         "bazel.tar: hoist.example/bazel:1, 1 compressed layers, linux/amd64",
         "buildah: hoist.example/buildah:1, 1 manifests, linux/amd64",
+        "buildah-oci.tar: hoist.example/buildah-oci:1, 1 manifests, linux/amd64",
         "buildx: docker.io/example/buildx:1, 5 manifests, linux/amd64 linux/arm64",
         "containerd.tar: hoist.example/containerd:1, 1 manifests, linux/amd64",
         "containerd.tar: hoist.example/containerd-multi:1, 3 manifests, linux/amd64 linux/arm64",
@@ -54,6 +55,7 @@ fn each_is_found_under_its_names() {
         "docker-29.tar: docker.io/library/docker-29:1, 3 manifests, linux/amd64",
         "jib.tar: hoist.example/jib:1, 2 compressed layers, linux/amd64",
         "nix.tar.gz: docker.io/library/nix:1, 2 plain layers, linux/amd64",
+        "oras: :1, 3 manifests, linux/amd64 linux/arm64",
         "podman-multi.tar: hoist.example/podman:1 hoist.example/podman:latest, \
          2 plain layers, linux/amd64",
         "podman-multi.tar: hoist.example/podman-two:1, 2 plain layers, linux/amd64",
@@ -61,6 +63,8 @@ fn each_is_found_under_its_names() {
         "podman-packed.tar.zst: hoist.example/podman-packed:1, 1 manifests, linux/amd64",
         "regctl-multi.tar: hoist.example/regctl-multi:1, 3 manifests, linux/amd64 linux/arm64",
         "regctl.tar: hoist.example/regctl:1, 1 manifests, linux/arm64",
+        "skopeo-dir: , 3 manifests, linux/amd64 linux/arm64",
+        "skopeo-oci.tar: hoist.example/skopeo-oci:1, 1 manifests, linux/amd64",
         "skopeo-zstd: hoist.example/skopeo-zstd:1, 1 manifests, linux/amd64",
         "skopeo.tar: hoist.example/skopeo:1, 2 plain layers, linux/amd64",
         "umoci: :1.0, 1 manifests, linux/amd64",
@@ -94,13 +98,18 @@ fn each_blob_has_the_bytes_its_digest_promises() {
     }
 }
 
-/// skopeo reads layouts too; what it calls the manifest is what we call it.
+/// skopeo reads folders too; what it calls the manifest is what we call it.
 #[test]
 fn skopeo_finds_the_same_manifests() {
-    let folders = ["buildah", "buildx", "crane-multi", "skopeo-zstd"];
-    for folder in folders {
+    for (transport, folder) in [
+        ("oci", "buildah"),
+        ("oci", "buildx"),
+        ("oci", "crane-multi"),
+        ("dir", "skopeo-dir"),
+        ("oci", "skopeo-zstd"),
+    ] {
         let path = fixtures().join(folder);
-        let source = format!("oci:{}", path.display());
+        let source = format!("{transport}:{}", path.display());
         let Ok(output) = Command::new("skopeo")
             .args(["inspect", "--raw", &source])
             .output()

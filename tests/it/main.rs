@@ -28,6 +28,7 @@ mod push;
 mod secrets;
 mod serve;
 mod settings;
+mod skopeo_dir;
 mod sources;
 mod static_binary;
 mod stdin;
