@@ -290,7 +290,7 @@ const REGISTRY: &[Opt] = &[
         "username",
         "NAME",
         |args, given| {
-            args.username = Some(given.parsed(values::username)?);
+            args.username = Some(given.username()?);
             Ok(())
         },
         "log in as NAME, with the password from one of the next two or HOIST_PASSWORD",

@@ -66,13 +66,6 @@ pub(crate) fn chunk_size(text: &str) -> Result<u64, String> {
     legal.contains(&parsed).then_some(parsed).ok_or_else(wrong)
 }
 
-/// A user name for basic authentication: RFC 7617 section 2 forbids a colon and control characters.
-pub(crate) fn username(text: &str) -> Result<String, String> {
-    let legal = !text.contains(|c: char| c == ':' || c.is_control());
-    let wrong = || "a name without a colon and control characters".to_owned();
-    legal.then(|| text.to_owned()).ok_or_else(wrong)
-}
-
 /// What is logged: levels, for all or for a module, divided by commas.
 pub(crate) fn log_filter(text: &str) -> Result<logging::Filter, String> {
     let legal = "off, error, warn, info, debug or trace, or MODULE=LEVEL, or several with commas";
@@ -203,8 +196,6 @@ mod tests {
         assert_eq!(stall_timeout("100ms"), Ok(Duration::from_millis(100)));
         assert!(chunk_size("1023").is_err() && chunk_size("2T").is_err());
         assert_eq!(chunk_size("1K"), Ok(1024));
-        assert!(username("a:b").is_err() && username("a\nb").is_err());
-        assert!(username("robot$ci").is_ok());
         for text in ["ci (team/7) hoist/1", &"x".repeat(256)] {
             assert_eq!(user_agent(text).as_deref(), Ok(text));
         }

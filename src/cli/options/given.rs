@@ -31,6 +31,24 @@ impl<'a> Given<'a> {
         Ok(text.to_owned())
     }
 
+    /// A user name for basic authentication: RFC 7617 section 2 forbids a colon and control characters.
+    /// What stands behind the colon is not repeated: most likely it is the password.
+    pub(super) fn username(&self) -> Result<String, UsageError> {
+        let text = self.text()?;
+        if let Some((name, _)) = text.split_once(':') {
+            let message = format!(
+                "the value of {} has a colon behind {name:?}: a user name has none, and a password is \
+                 never an argument",
+                self.called
+            );
+            return Err(UsageError::new(message).hint("--password-stdin, --password-file"));
+        }
+        match text.contains(char::is_control) {
+            true => Err(self.illegal("a name without control characters")),
+            false => Ok(text.to_owned()),
+        }
+    }
+
     pub(super) fn path(&self) -> Result<PathBuf, UsageError> {
         if self.value.is_empty() {
             return Err(self.illegal("the path of a file"));

@@ -281,7 +281,7 @@ fn variables_that_make_no_sense_are_named() {
         (
             "HOIST_USERNAME",
             "a:b",
-            "\"a:b\" is not legal for HOIST_USERNAME: write a name without a colon and control characters",
+            "the value of HOIST_USERNAME has a colon behind \"a\": a user name has none, and a password is never an argument",
         ),
         (
             "HOIST_LOG",
