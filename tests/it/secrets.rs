@@ -2,6 +2,7 @@
 //! push succeeds or fails.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::{TempDir, tempdir};
@@ -28,6 +29,9 @@ const ASKED: [&[&str]; 5] = [
 /// The home of a user, where all that a push leaves behind ends up.
 struct Home(TempDir);
 
+/// Every file in a home, with what it holds.
+type Files = Vec<(String, Vec<u8>)>;
+
 impl Home {
     fn new() -> Self {
         let home = Self(tempdir().unwrap());
@@ -52,36 +56,45 @@ impl Home {
             .env("HOIST_LOG", "trace")
     }
 
-    /// Everything that was written: to both streams, and below the home.
-    fn written(&self, output: &Output) -> Vec<(String, Vec<u8>)> {
-        let mut written = vec![
-            ("standard output".to_owned(), output.stdout.clone().into()),
-            ("standard error".to_owned(), output.stderr.clone().into()),
-        ];
-        collect(self.0.path(), &mut written);
-        written
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    }
+
+    fn files(&self) -> Files {
+        let mut files = Files::new();
+        collect(self.0.path(), &mut files);
+        files
+    }
+
+    /// Everything that was written: to both streams, and below the home, where `before` was already.
+    #[track_caller]
+    fn unseen(&self, before: &Files, output: &Output, secrets: &[&str]) {
+        let mut written = self.files();
+        written.retain(|file| !before.contains(file));
+        written.push(("standard output".to_owned(), output.stdout.clone().into()));
+        written.push(("standard error".to_owned(), output.stderr.clone().into()));
+        for (place, bytes) in written {
+            for secret in secrets {
+                let seen = bytes
+                    .windows(secret.len())
+                    .any(|part| part == secret.as_bytes());
+                assert!(!seen, "{secret:?} in {place}: {output}");
+            }
+        }
     }
 }
 
-fn collect(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+fn collect(folder: &Path, found: &mut Files) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             collect(&path, found);
         } else {
             found.push((path.display().to_string(), fs::read(&path).unwrap()));
-        }
-    }
-}
-
-#[track_caller]
-fn unseen(home: &Home, output: &Output, secrets: &[&str]) {
-    for (place, bytes) in home.written(output) {
-        for secret in secrets {
-            let seen = bytes
-                .windows(secret.len())
-                .any(|part| part == secret.as_bytes());
-            assert!(!seen, "{secret:?} in {place}: {output}");
         }
     }
 }
@@ -145,7 +158,129 @@ fn a_password_is_not_shown_whatever_a_registry_says_about_it() {
                 .iter()
                 .filter_map(|seen| seen.header("authorization"));
             assert!(carried.any(|value| value == basic), "{output}");
-            unseen(&home, &output, &OF_PASSWORD);
+            home.unseen(&Files::new(), &output, &OF_PASSWORD);
+        }
+    }
+}
+
+/// A way to give the password.
+struct Given {
+    options: &'static [&'static str],
+    env: &'static [(&'static str, &'static str)],
+    /// `HOST` is the registry, `PASSWORD` and `BASIC` what they are.
+    file: (&'static str, &'static str),
+    code: i32,
+}
+
+const GIVEN: [Given; 10] = [
+    Given {
+        options: &["-u", "robot", "--password-file", "HOME/pw"],
+        env: &[],
+        file: ("pw", "PASSWORD\n"),
+        code: 4,
+    },
+    Given {
+        options: &[],
+        env: &[("HOIST_USERNAME", "robot"), ("HOIST_PASSWORD", "PASSWORD")],
+        file: ("unused", ""),
+        code: 4,
+    },
+    Given {
+        options: &["--config", "HOME/config.json"],
+        env: &[("HOIST_PASSWORD", "PASSWORD")],
+        file: (
+            "config.json",
+            r#"{"registries": {"HOST": {"username": "robot"}}}"#,
+        ),
+        code: 4,
+    },
+    Given {
+        options: &[],
+        env: &[],
+        file: (
+            ".docker/config.json",
+            r#"{"auths": {"HOST": {"auth": "BASIC"}}}"#,
+        ),
+        code: 4,
+    },
+    Given {
+        options: &["--auth-file", "HOME/auth.json"],
+        env: &[],
+        file: ("auth.json", r#"{"auths": {"HOST": {"auth": "BASIC"}}}"#),
+        code: 4,
+    },
+    Given {
+        options: &[],
+        env: &[(
+            "DOCKER_AUTH_CONFIG",
+            r#"{"auths": {"HOST": {"auth": "BASIC"}}}"#,
+        )],
+        file: ("unused", ""),
+        code: 4,
+    },
+    // Damaged in ways that an error could quote.
+    Given {
+        options: &[],
+        env: &[(
+            "DOCKER_AUTH_CONFIG",
+            r#"{"auths": {"HOST": {"auth": "BASIC"}}} BASIC"#,
+        )],
+        file: ("unused", ""),
+        code: 2,
+    },
+    Given {
+        options: &["--auth-file", "HOME/auth.json"],
+        env: &[],
+        file: ("auth.json", r#"{"auths": {"HOST": {"auth": ["BASIC"]}}}"#),
+        code: 2,
+    },
+    Given {
+        options: &["--config", "HOME/config.json"],
+        env: &[],
+        file: (
+            "config.json",
+            r#"{"registries": {"HOST": {"password": "BASIC"}}}"#,
+        ),
+        code: 2,
+    },
+    Given {
+        options: &["--password-stdin"],
+        env: &[("HOIST_USERNAME", "robot:BASIC")],
+        file: ("unused", ""),
+        code: 2,
+    },
+];
+
+#[test]
+fn a_password_is_not_shown_wherever_it_comes_from() {
+    for given in GIVEN {
+        for asked in &ASKED[..3] {
+            let home = Home::new();
+            let echo = answer(403).body(PASSWORD);
+            let server = Scripted::start([challenge(), on("*", "/").then(echo)]);
+            let host = server.address().to_string();
+            let filled = |text: &str| {
+                let text = text.replace("HOST", &host).replace("BASIC", BASIC);
+                let text = text.replace("HOME", home.0.path().to_str().unwrap());
+                text.replace("PASSWORD", PASSWORD)
+            };
+            home.write(given.file.0, &filled(given.file.1));
+            let before = home.files();
+            let options: Vec<String> = given.options.iter().map(|option| filled(option)).collect();
+            let mut push = home.push(&host, asked).args(options);
+            for (name, value) in given.env {
+                push = push.env(name, filled(value));
+            }
+            let output = push.run().expect_code(given.code);
+            home.unseen(&before, &output, &OF_PASSWORD);
+            if given.code == 4 {
+                let basic = format!("Basic {BASIC}");
+                let carried = server.requests();
+                let carried = carried
+                    .iter()
+                    .filter_map(|seen| seen.header("authorization"));
+                assert!(carried.clone().any(|value| value == basic), "{output}");
+            }
         }
     }
 }
@@ -165,8 +300,8 @@ fn a_login_leaves_nothing_behind() {
             for asked in ASKED {
                 let push = home.push(&registry.host(), &login(asked)).stdin(given);
                 let output = push.run().expect_code(code);
-                unseen(&home, &output, &OF_PASSWORD);
-                unseen(&home, &output, &["hunter2", "cm9ib3Q6aHVudGVy"]);
+                home.unseen(&Files::new(), &output, &OF_PASSWORD);
+                home.unseen(&Files::new(), &output, &["hunter2", "cm9ib3Q6aHVudGVy"]);
             }
         }
     }
@@ -198,7 +333,7 @@ fn signed_urls_are_shown_without_their_signature() {
             let host = format!("localhost:{}", server.address().port());
             let output = home.push(&host, asked).run();
             assert!(storage.requests().iter().any(|seen| seen.method == "PUT"));
-            unseen(&home, &output, &[SIGNATURE]);
+            home.unseen(&Files::new(), &output, &[SIGNATURE]);
         }
     }
 }
@@ -213,7 +348,7 @@ fn users_in_a_location_are_not_shown() {
     ]);
     let host = server.address().to_string();
     let output = home.push(&host, ASKED[0]).run().expect_code(1);
-    unseen(&home, &output, &[SIGNATURE]);
+    home.unseen(&Files::new(), &output, &[SIGNATURE]);
     output.expect_stderr("the Location carries a user name");
 }
 
