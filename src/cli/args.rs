@@ -21,17 +21,28 @@ pub(crate) enum Command {
     Push,
     List,
     Serve,
+    Login,
+    Logout,
     Help,
 }
 
 impl Command {
-    pub(crate) const ALL: [Self; 4] = [Self::Push, Self::List, Self::Serve, Self::Help];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Push,
+        Self::List,
+        Self::Serve,
+        Self::Login,
+        Self::Logout,
+        Self::Help,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Push => "push",
             Self::List => "list",
             Self::Serve => "serve",
+            Self::Login => "login",
+            Self::Logout => "logout",
             Self::Help => "help",
         }
     }

@@ -22,10 +22,12 @@ docker-save archives, read where they lie, without a daemon.
 
   hoist push  [OPTIONS] SOURCE... DESTINATION   push images
   hoist list  [OPTIONS] SOURCE...               show what would be pushed
+  hoist login [OPTIONS] HOST                    keep a password for a registry
+  hoist logout [OPTIONS] HOST                   forget it
   hoist serve [OPTIONS] DIR                     a small registry in a folder
-  hoist help  [TOPIC]                           push, list, serve, sources,
-                                                destinations, config, report,
-                                                exit-codes
+  hoist help  [TOPIC]                           a command, sources,
+                                                destinations, credentials,
+                                                config, report, exit-codes
 
   hoist COMMAND --help                          the options of a command
   hoist --version
@@ -69,6 +71,8 @@ pub(crate) fn command(command: Command) -> String {
         Command::Push => (PUSH, PUSH_AFTER),
         Command::List => (LIST, LIST_AFTER),
         Command::Serve => (SERVE, SERVE_AFTER),
+        Command::Login => (LOGIN, LOGIN_AFTER),
+        Command::Logout => (LOGOUT, LOGOUT_AFTER),
         Command::Help => return overview(),
     };
     let mut text = usage.to_owned();
@@ -141,7 +145,7 @@ Examples:
   hoist push --platform linux/arm64 layout/ localhost:5000/edge/
   hoist push --rename quay.io/org=mirror images/ registry.example/
 
-More: hoist help sources, destinations, config, report
+More: hoist help sources, destinations, credentials, config, report
 ";
 
 const LIST: &str = "\
@@ -179,6 +183,39 @@ received. Ctrl-C and SIGTERM end it: exit code 0.
 Examples:
   hoist serve /srv/registry
   hoist serve --listen 0.0.0.0:5000 /srv/registry
+";
+
+const LOGIN: &str = "\
+hoist login [OPTIONS] HOST
+
+Shows a user and a password, or a token, to a registry and keeps them when it
+takes them: in --auth-file FILE or $REGISTRY_AUTH_FILE, else in the first file
+that has this registry already, else in docker's (hoist help credentials). Where
+that file names a helper for the registry, the helper keeps them.
+
+On a terminal it asks for what is missing; the password is not shown.
+";
+
+const LOGIN_AFTER: &str = "
+Exit codes: 0 logged in, 1 it could not be kept, 2 wrong usage, 4 refused, 5
+registry unreachable. Nothing is kept but with 0.
+
+Examples:
+  hoist login registry.example
+  hoist login -u robot --password-stdin registry.example < password
+";
+
+const LOGOUT: &str = "\
+hoist logout [OPTIONS] HOST
+
+Takes all that is kept of a registry and its repositories out of --auth-file
+FILE or $REGISTRY_AUTH_FILE, else out of all files in which hoist looks for it,
+and out of the helpers that they name. The registry is not asked.
+";
+
+const LOGOUT_AFTER: &str = "
+Exit codes: 0 nothing is kept any more, 1 something could not be removed, 2
+wrong usage.
 ";
 
 const TOPICS: &[(&str, &str)] = &[
@@ -279,6 +316,30 @@ username.
 Variables: HOIST_CONFIG, HOIST_JOBS, HOIST_USERNAME, HOIST_PASSWORD,
 HOIST_INSECURE (1 or 0), HOIST_LOG (debug, or hoist::registry=debug,ureq=warn;
 -v and -q count more). An empty one is as good as none.
+",
+    ),
+    (
+        "credentials",
+        "\
+A registry that asks who you are gets the first of these that says something
+about it; -v says which.
+
+  1  --username with --password-stdin or --password-file; --token-file;
+     HOIST_USERNAME with HOIST_PASSWORD
+  2  --auth-file FILE, $REGISTRY_AUTH_FILE
+  3  $DOCKER_AUTH_CONFIG, which is the text of such a file
+  4  containers/auth.json in $XDG_RUNTIME_DIR (else /run/containers/UID) and in
+     $XDG_CONFIG_HOME (else ~/.config): podman's
+  5  config.json in $DOCKER_CONFIG and in ~/.docker: docker's
+
+Keys may be hosts, URLs as docker has them, or HOST/team as podman has them, for
+a part of a registry.
+A helper that credHelpers or credsStore names comes before the file's own
+entries; it gets 30 s, and one that is missing or fails is a warning.
+
+A damaged file that an option or a variable names is exit code 2. One that was
+only found is passed over with a warning; one that everybody can read is used,
+with a warning.
 ",
     ),
     (

@@ -9,6 +9,8 @@ mod identity;
 mod limits;
 mod list;
 mod logging;
+mod login;
+mod logout;
 mod naming;
 mod network;
 mod options;
@@ -19,6 +21,7 @@ mod settings;
 mod settle;
 mod signals;
 mod summary;
+mod terminal;
 mod usage;
 mod values;
 
@@ -131,6 +134,14 @@ impl Exit {
             Self::Policy => 6,
             Self::Interrupted => 130,
             Self::Terminated => 143,
+        }
+    }
+
+    /// Of a command that a signal has ended.
+    fn of(signal: Signal) -> Self {
+        match signal {
+            Signal::Interrupt => Self::Interrupted,
+            Signal::Terminate => Self::Terminated,
         }
     }
 
@@ -251,6 +262,8 @@ pub fn run(process: Process) -> Exit {
         Some(Command::Push) => push::run(&settings, surroundings, streams),
         Some(Command::List) => list::run(args, surroundings, streams),
         Some(Command::Serve) => serve::run(args, surroundings, streams),
+        Some(Command::Login) => login::run(&settings, surroundings, streams),
+        Some(Command::Logout) => logout::run(&settings, surroundings, streams),
         Some(Command::Help) | None => {
             streams.refuse(&UsageError::new("no command").hint("hoist --help"))
         }

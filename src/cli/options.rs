@@ -4,9 +4,11 @@
 
 mod given;
 mod opt;
+mod registry;
 
 use crate::cli::args::{Codec, Command, Output, Progress};
 use crate::cli::identity::PASSWORD_VARIABLE;
+use crate::cli::options::registry::{REACHING, REGISTRY};
 use crate::cli::values;
 use crate::image::name::Rename;
 use crate::image::reference::Tag;
@@ -59,8 +61,13 @@ pub(crate) fn settable() -> impl Iterator<Item = &'static Opt> {
 }
 
 const PUSH_LIST: &[Command] = &[Command::Push, Command::List];
-const WORKING: &[Command] = &[Command::Push, Command::List, Command::Serve];
-
+const WORKING: &[Command] = &[
+    Command::Push,
+    Command::List,
+    Command::Serve,
+    Command::Login,
+    Command::Logout,
+];
 const UNTYPED: &[Opt] = &[
     Opt::value(
         "log",
@@ -81,7 +88,8 @@ const UNTYPED: &[Opt] = &[
     )
     .scope(Scope::Nowhere)
     .variable(PASSWORD_VARIABLE)
-    .secret(),
+    .secret()
+    .on(REACHING),
 ];
 
 const CHOOSE: &[Opt] = &[
@@ -232,6 +240,7 @@ const SEND: &[Opt] = &[
         "give a transfer up after so long without a byte (default 60s)",
     )
     .form(Form::Measure)
+    .on(REACHING)
     .scope(Scope::Both),
     Opt::value(
         "chunk-size",
@@ -283,117 +292,6 @@ const SEND: &[Opt] = &[
         |args| args.fail_fast = true,
         "stop at the first failed image; with a broken one send nothing",
     ),
-];
-
-const REGISTRY: &[Opt] = &[
-    Opt::value(
-        "username",
-        "NAME",
-        |args, given| {
-            args.username = Some(given.username()?);
-            Ok(())
-        },
-        "log in as NAME, with the password from one of the next two or HOIST_PASSWORD",
-    )
-    .scope(Scope::Registry)
-    .variable("HOIST_USERNAME")
-    .short('u'),
-    Opt::flag(
-        "password-stdin",
-        |args| args.password_stdin = true,
-        "read the password from standard input (64 KiB at most, one line end at its end removed)",
-    )
-    .scope(Scope::Nowhere),
-    Opt::value(
-        "password-file",
-        "FILE",
-        |args, given| {
-            args.password_file = Some(given.path()?);
-            Ok(())
-        },
-        "read the password from FILE, in the same way",
-    )
-    .form(Form::Path)
-    .scope(Scope::Registry),
-    Opt::value(
-        "token-file",
-        "FILE",
-        |args, given| {
-            args.token_file = Some(given.path()?);
-            Ok(())
-        },
-        "send the token in FILE instead of a password; with -u '<token>' it is an identity token, for which a token service gives others",
-    )
-    .form(Form::Path)
-    .scope(Scope::Registry),
-    Opt::value(
-        "auth-file",
-        "FILE",
-        |args, given| {
-            args.auth_file = Some(given.path()?);
-            Ok(())
-        },
-        "look for credentials in FILE first, an auth.json of podman or a config.json of docker",
-    )
-    .form(Form::Path)
-    .scope(Scope::Both),
-    Opt::value(
-        "ca-cert",
-        "FILE",
-        |args, given| {
-            args.ca_certs.push(given.path()?);
-            Ok(())
-        },
-        "trust the certificates in this PEM file too; repeatable",
-    )
-    .form(Form::Path)
-    .repeatable()
-    .scope(Scope::Both),
-    Opt::value(
-        "client-cert",
-        "FILE",
-        |args, given| {
-            args.client_cert = Some(given.path()?);
-            Ok(())
-        },
-        "show the certificate in this PEM file to the registry",
-    )
-    .form(Form::Path)
-    .scope(Scope::Registry),
-    Opt::value(
-        "client-key",
-        "FILE",
-        |args, given| {
-            args.client_key = Some(given.path()?);
-            Ok(())
-        },
-        "its private key, unencrypted PEM; not needed where both are in one file",
-    )
-    .form(Form::Path)
-    .scope(Scope::Registry),
-    Opt::flag(
-        "insecure",
-        |args| args.insecure = true,
-        "do not verify certificates, and use http where https does not answer",
-    )
-    .scope(Scope::Both)
-    .variable("HOIST_INSECURE"),
-    Opt::flag(
-        "plain-http",
-        |args| args.plain_http = true,
-        "use http and nothing else (not needed for localhost)",
-    )
-    .scope(Scope::Both),
-    Opt::value(
-        "user-agent",
-        "TEXT",
-        |args, given| {
-            args.user_agent = Some(given.parsed(values::user_agent)?);
-            Ok(())
-        },
-        "what hoist calls itself in requests (default hoist/VERSION)",
-    )
-    .scope(Scope::Both),
 ];
 
 const TELL: &[Opt] = &[

@@ -49,7 +49,7 @@ pub(crate) fn run(settings: &Settings, mut around: Surroundings, mut streams: St
     streams.console.close();
     report.warnings.splice(0..0, push.warnings);
     if report.outcome == Outcome::Interrupted {
-        report.exit_code = signal.map_or(Exit::Interrupted, exit_of).code();
+        report.exit_code = signal.map_or(Exit::Interrupted, Exit::of).code();
     }
     if report.outcome == Outcome::Nothing && report.errors.is_empty() {
         let mut error = ErrorReport::local("nothing to push: no image passes what was asked for");
@@ -144,13 +144,6 @@ fn wait(happenings: &Receiver<Happening>, stop: &Stop) -> (Ending, Option<Signal
     }
 }
 
-fn exit_of(signal: Signal) -> Exit {
-    match signal {
-        Signal::Interrupt => Exit::Interrupted,
-        Signal::Terminate => Exit::Terminated,
-    }
-}
-
 fn observers(display: Display, console: &Console, tally: &Tally) -> Vec<Box<dyn Observer>> {
     let shown = match display {
         Display::Nothing => None,
@@ -228,7 +221,7 @@ fn unfinished(name: String, status: ImageStatus) -> ImageReport {
 }
 
 fn write_digests(path: &Path, report: &mut Report) {
-    let Err(error) = results::write_file(path, &results::lines(report)) else {
+    let Err(error) = results::write_file(path, &results::lines(report), results::ANYBODY) else {
         return;
     };
     let message = format!("writing the digest file {} failed: {error}", path.display());

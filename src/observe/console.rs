@@ -39,6 +39,11 @@ impl Console {
         screen.put(&frame);
     }
 
+    /// A question: the answer is typed behind it.
+    pub(crate) fn ask(&self, question: &str) {
+        self.lock().put(question);
+    }
+
     /// Replaces the live lines; each must fit the width.
     pub(crate) fn show(&self, lines: Vec<String>) {
         let mut screen = self.lock();

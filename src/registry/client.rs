@@ -24,6 +24,7 @@ use crate::registry::url::{LocationError, without_query};
 pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask};
 pub use crate::registry::credentials::{Anonymous, Credentials, Keychain, Login};
 pub use crate::registry::endpoint::{api_host, url};
+pub use crate::registry::login::Checked;
 pub use crate::registry::manifests::{ManifestFailure, ManifestName, Presence};
 
 /// How to speak to a registry. No secrets in its `Debug`.

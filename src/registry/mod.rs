@@ -16,6 +16,7 @@ mod endpoint;
 pub mod error;
 pub mod keychain;
 mod limit;
+mod login;
 mod manifests;
 mod profile;
 mod reach;

@@ -1,7 +1,7 @@
 //! Where credentials come from: files, variables, helpers and options, row by row, and what is said of
 //! those that are not as they should be.
 
-mod home;
+pub(crate) mod home;
 mod programs;
 
 use std::fs::{self, Permissions};
@@ -10,9 +10,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use crate::credentials::home::{Home, found};
 use crate::support::command::hoist;
 
-const RUNTIME: &str = "run/containers/auth.json";
+pub(crate) const RUNTIME: &str = "run/containers/auth.json";
 const CONFIG: &str = ".config/containers/auth.json";
-const DOCKER: &str = ".docker/config.json";
+pub(crate) const DOCKER: &str = ".docker/config.json";
 
 fn entry(user: &str) -> String {
     format!(r#"{{"auths":{{"HOST":{{"auth":"BASE64({user}:secret)"}}}}}}"#)

@@ -19,6 +19,7 @@ mod credentials;
 mod discovery;
 mod fixtures;
 mod interrupted;
+mod logins;
 mod memory;
 mod naming;
 mod net;

@@ -33,7 +33,7 @@ impl<'a> Given<'a> {
 
     /// A user name for basic authentication: RFC 7617 section 2 forbids a colon and control characters.
     /// What stands behind the colon is not repeated: most likely it is the password.
-    pub(super) fn username(&self) -> Result<String, UsageError> {
+    pub(crate) fn username(&self) -> Result<String, UsageError> {
         let text = self.text()?;
         if let Some((name, _)) = text.split_once(':') {
             let message = format!(

@@ -1,6 +1,6 @@
 //! Where a login is kept, and how it gets there and away: which file, which helper, what text.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
@@ -18,6 +18,7 @@ pub struct Keeper {
     server: Server,
     path: PathBuf,
     place: Place,
+    exists: bool,
     text: Zeroizing<String>,
     helper: Option<HelperName>,
     programs: Programs,
@@ -28,7 +29,8 @@ pub struct Keeper {
 /// What is left to do: write this text to that file.
 pub struct Kept {
     pub path: PathBuf,
-    pub text: Zeroizing<String>,
+    /// `None` where it is that already.
+    pub text: Option<Zeroizing<String>>,
     /// Where the secret is now, for people.
     pub place: String,
 }
@@ -40,6 +42,8 @@ pub struct Removed {
     pub text: Option<Zeroizing<String>>,
     /// Where the secret was, for people.
     pub places: Vec<String>,
+    /// What went wrong with the helper.
+    pub trouble: Option<String>,
 }
 
 impl Keeper {
@@ -88,7 +92,8 @@ impl Keeper {
         if let Some(place) = whereabouts.named() {
             return Ok((vec![Self::open(host, place, whereabouts)?], warnings));
         }
-        for place in whereabouts.all() {
+        let files = whereabouts.all().into_iter();
+        for place in files.filter(|place| place.at != At::Variable) {
             match Self::open(host, place, whereabouts) {
                 Ok(keeper) => keepers.push(keeper),
                 Err(why) => warnings.push(format!("{why}: left as it is")),
@@ -104,6 +109,7 @@ impl Keeper {
             At::Variable => PathBuf::new(),
         };
         let content = read_if_there(&path, true).map_err(|why| format!("{place}: {why}"))?;
+        let exists = content.is_some();
         let text = content.map(|content| content.text).unwrap_or_default();
         let document = Document::parse(&text);
         let helper = document.and_then(|document| document.helper(&server));
@@ -112,6 +118,7 @@ impl Keeper {
             server,
             path,
             place,
+            exists,
             text,
             helper,
             programs: Programs::new(whereabouts.env),
@@ -123,13 +130,9 @@ impl Keeper {
         Document::parse(&self.text).is_ok_and(|document| document.names(&self.server))
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The helper that the file names for this registry.
-    pub fn helper(&self) -> Option<String> {
-        self.helper.as_ref().map(|name| program(&name.suffix))
+    /// Its path as people write it, where there is such a file.
+    pub fn existing(&self) -> Option<&str> {
+        self.exists.then(|| self.place.path_shown())
     }
 
     /// Gives the login to the helper, if there is one, and says what the file is to hold.
@@ -163,7 +166,7 @@ impl Keeper {
     fn kept(&self, text: Zeroizing<String>, place: String) -> Kept {
         Kept {
             path: self.path.clone(),
-            text,
+            text: (text != self.text).then_some(text),
             place,
         }
     }
@@ -171,7 +174,7 @@ impl Keeper {
     /// Has the helper forget the login, if there is one, and says what the file is to hold.
     ///
     /// # Errors
-    /// A sentence: the helper does not do it. The file is not to be changed then.
+    /// A sentence: the file is damaged.
     pub fn forget(&self) -> Result<Removed, String> {
         let mut places = Vec::new();
         let text = edit::remove(&self.text, &self.server);
@@ -179,17 +182,20 @@ impl Keeper {
         if text.is_some() {
             places.push(self.place.path_shown().to_owned());
         }
+        let mut trouble = None;
         if let Some(HelperName { suffix, field }) = &self.helper {
             let origin = format!("{} ({field} in {})", program(suffix), self.place);
-            let erased = self.programs.erase(suffix, self.server.key());
-            if erased.map_err(|trouble| format!("{origin} {trouble}"))? {
-                places.push(origin);
+            match self.programs.erase(suffix, self.server.key()) {
+                Ok(true) => places.push(origin),
+                Ok(false) => {}
+                Err(why) => trouble = Some(format!("{origin} {why}")),
             }
         }
         Ok(Removed {
             path: self.path.clone(),
             text,
             places,
+            trouble,
         })
     }
 }

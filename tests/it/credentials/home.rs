@@ -13,13 +13,13 @@ use crate::support::command::{Command, Output, hoist};
 use crate::support::scripted::{Scripted, answer, on};
 
 /// A home, an image to push, and a registry that takes nobody.
-pub(super) struct Home {
-    pub(super) dir: TempDir,
-    pub(super) registry: Scripted,
+pub(crate) struct Home {
+    pub(crate) dir: TempDir,
+    pub(crate) registry: Scripted,
 }
 
 impl Home {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempdir().unwrap();
         layout(&dir.path().join("image"), &ImageSpec::many("app", 1, 1, 10));
         let refusal = answer(401).header("WWW-Authenticate", "Basic realm=\"test\"");
@@ -27,16 +27,27 @@ impl Home {
         Self { dir, registry }
     }
 
-    pub(super) fn path(&self, name: &str) -> String {
+    /// With a registry that asks everybody, and takes what they say.
+    pub(crate) fn welcome() -> Self {
+        let ask = answer(401).header("WWW-Authenticate", "Basic realm=\"test\"");
+        let first = on("GET", "/v2/").nth(1).then(ask);
+        let registry = Scripted::start([first, on("GET", "/v2/").then(answer(200))]);
+        Self {
+            registry,
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         self.registry.address().to_string()
     }
 
     /// Writes files, mode 0600: `HOST` in a text is the registry's name, `BASE64(x)` what it says.
-    pub(super) fn write(&self, files: &[(&str, &str)]) {
+    pub(crate) fn write(&self, files: &[(&str, &str)]) {
         for (name, text) in files {
             let path = self.dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -45,7 +56,7 @@ impl Home {
         }
     }
 
-    pub(super) fn filled(&self, text: &str) -> String {
+    pub(crate) fn filled(&self, text: &str) -> String {
         let mut text = text
             .replace("HOST", &self.host())
             .replace("HOME", self.dir.path().to_str().unwrap());
@@ -57,11 +68,24 @@ impl Home {
         text
     }
 
-    pub(super) fn push(&self, env: &[(&str, &str)], args: &[&str]) -> Command {
-        let mut command = hoist(["push", "-v", "--retries", "0", "--progress", "none"])
+    pub(crate) fn push(&self, env: &[(&str, &str)], args: &[&str]) -> Command {
+        let command = hoist(["push", "-v", "--retries", "0", "--progress", "none"])
             .args(args.iter().map(|arg| self.filled(arg)))
             .arg(self.path("image"))
-            .arg(format!("{}/team/", self.host()))
+            .arg(format!("{}/team/", self.host()));
+        self.at_home(command, env)
+    }
+
+    /// `hoist login` or `hoist logout`, and the registry.
+    pub(crate) fn log(&self, inout: &str, env: &[(&str, &str)], args: &[&str]) -> Command {
+        let command = hoist([inout])
+            .args(args.iter().map(|arg| self.filled(arg)))
+            .arg(self.host());
+        self.at_home(command, env)
+    }
+
+    pub(crate) fn at_home(&self, command: Command, env: &[(&str, &str)]) -> Command {
+        let mut command = command
             .env("HOME", self.dir.path())
             .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin")))
             .env("HELPER_STATE", self.dir.path())
@@ -73,7 +97,7 @@ impl Home {
     }
 
     /// `docker-credential-SUFFIX`, which behaves by its name.
-    pub(super) fn helper(&self, suffix: &str) {
+    pub(crate) fn helper(&self, suffix: &str) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/credential-helper.sh");
         fs::create_dir_all(self.path("bin")).unwrap();
         let program = format!("bin/docker-credential-{suffix}");
@@ -81,7 +105,7 @@ impl Home {
     }
 
     /// The last `user:password` that the registry was shown.
-    pub(super) fn shown(&self) -> Option<String> {
+    pub(crate) fn shown(&self) -> Option<String> {
         let seen = self.registry.requests();
         let header = seen
             .iter()
@@ -94,7 +118,7 @@ impl Home {
 
 /// Refused by the registry with credentials from there.
 #[track_caller]
-pub(super) fn found(home: &Home, output: Output, origin: &str, pair: &str) -> Output {
+pub(crate) fn found(home: &Home, output: Output, origin: &str, pair: &str) -> Output {
     let expected = format!(
         "credentials for {} are from {}\n",
         home.host(),

@@ -124,7 +124,7 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// Programs that are no registries and without which tests do nothing; see [`program`].
-pub(crate) const PROGRAMS: [&str; 3] = ["nginx", "openssl", "tinyproxy"];
+pub(crate) const PROGRAMS: [&str; 5] = ["nginx", "openssl", "podman", "skopeo", "tinyproxy"];
 
 /// Where one of [`PROGRAMS`] is; servers are not always on `PATH`.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
