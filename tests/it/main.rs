@@ -9,6 +9,7 @@ mod bad_registries;
 mod bad_sources;
 mod bad_tar;
 mod certificates;
+mod changing;
 mod cli;
 mod cli_list;
 mod cli_push;
