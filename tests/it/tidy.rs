@@ -120,6 +120,11 @@ fn the_readme_names_the_two_commands() {
     fail_on(&readme(&read("README.md")));
 }
 
+#[test]
+fn the_readme_gives_a_reason_for_each_dependency() {
+    fail_on(&dependencies(&read("Cargo.toml"), &read("README.md")));
+}
+
 fn opening(source: &Source) -> Vec<String> {
     let first = source.text.lines().next().unwrap_or_default();
     let says = first
@@ -203,6 +208,30 @@ fn readme(text: &str) -> Vec<String> {
         .filter(|command| !text.contains(command));
     missing
         .map(|command| format!("README.md: does not name {command}"))
+        .collect()
+}
+
+/// The table of the README against the manifest, both ways.
+fn dependencies(manifest: &str, readme: &str) -> Vec<String> {
+    let section = |text: &str, heading: &str| {
+        let lines = text.lines().skip_while(|line| *line != heading).skip(1);
+        let lines = lines.take_while(|line| !line.starts_with('[') && !line.starts_with("## "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let needed = section(manifest, "[dependencies]");
+    let needed = needed.iter().filter_map(|line| line.split_once(" = "));
+    let needed: Vec<&str> = needed.map(|(name, _)| name).collect();
+    let table = section(readme, "## Dependencies");
+    let first_cells = table.iter().filter_map(|line| line.split('|').nth(1));
+    let given: Vec<&str> = first_cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let lacks = |list: &[&str], name: &&&str| !list.contains(*name);
+    let missing = needed.iter().filter(|name| lacks(&given, name));
+    let extra = given.iter().filter(|name| lacks(&needed, name));
+    missing
+        .map(|name| format!("README.md: no reason for the dependency {name}"))
+        .chain(extra.map(|name| format!("README.md: {name} is no dependency")))
         .collect()
 }
 

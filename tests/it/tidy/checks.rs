@@ -290,3 +290,24 @@ fn a_readme_without_the_two_commands_is_seen() {
     assert_eq!(readme("make test"), ["README.md: does not name make demo"]);
     assert_eq!(readme("").len(), 2);
 }
+
+#[test]
+fn a_dependency_without_a_reason_is_seen() {
+    let manifest = "[dependencies]\n# Why.\na = \"1\"\nb-c = { version = \"2\" }\n[dev-dependencies]\nd = \"1\"\n";
+    let readme = |rows: &str| {
+        let text = format!("`x`\n## Dependencies\n\n| dependency | what for |\n|---|---|\n{rows}");
+        dependencies(manifest, &text)
+    };
+    assert_eq!(
+        readme("| `a`, `b-c` | for `y` | 1 |\n## Next\n| `z` |\n"),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        readme("| `a` | |\n"),
+        ["README.md: no reason for the dependency b-c"]
+    );
+    assert_eq!(
+        readme("| `a` | |\n| `d`, `b-c` | |\n"),
+        ["README.md: d is no dependency"]
+    );
+}
