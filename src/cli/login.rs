@@ -2,7 +2,8 @@
 //! podman look for it.
 
 use std::ffi::OsStr;
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use std::sync::mpsc::channel;
 
 use crate::cli::args::Args;
 use crate::cli::options::Given;
+use crate::cli::results::{OWNER, write_file};
 use crate::cli::settings::Settings;
 use crate::cli::signals::Signal;
 use crate::cli::terminal::Terminal;
 use crate::cli::usage::UsageError;
-use crate::cli::{Exit, Streams, Surroundings, identity, logging, network, results, summary};
+use crate::cli::{Exit, Streams, Surroundings, identity, logging, network, summary};
 use crate::image::reference::Host;
 use crate::net;
 use crate::observe::console::Console;
@@ -84,14 +86,14 @@ pub(crate) fn run(settings: &Settings, around: Surroundings, mut streams: Stream
         Ok(Happening::Ended(Ok(line))) => streams.conclude(&(safe(&line) + "\n"), Exit::Done),
         Ok(Happening::Ended(Err(refusal))) => refusal.tell(&host, streams),
         Ok(Happening::Signal(signal)) => {
-            if terminal.restore() {
+            if terminal.abandon() {
                 streams.console.ask("\n");
             }
             summary::error(&streams.console, "interrupted", None);
             Exit::of(signal)
         }
         Err(_) => {
-            terminal.restore();
+            terminal.abandon();
             let message = "the login ended in a panic: this is a bug in hoist";
             summary::error(&streams.console, message, None);
             Exit::Failed
@@ -158,11 +160,15 @@ impl Attempt {
                 "{host} answers everybody: whether this login is right is not known"
             ));
         }
+        let path = self.keeper.path().to_path_buf();
+        let unwritten = |error| {
+            let path = path.display();
+            Refusal::Local(format!("writing {path} failed: {error}"))
+        };
+        let _turn = folder(&path).map_err(unwritten)?;
         let kept = self.keeper.keep(&login).map_err(Refusal::Local)?;
         if let Some(text) = &kept.text {
-            write(&kept.path, text).map_err(|error| {
-                Refusal::Local(format!("writing {} failed: {error}", kept.path.display()))
-            })?;
+            write_file(&kept.path, text, OWNER).map_err(unwritten)?;
         }
         let who = match login {
             Login::Password { username, .. } => format!(" as {username}"),
@@ -240,15 +246,23 @@ impl Attempt {
     }
 }
 
-/// In a folder that nobody else looks into, where there was none.
-pub(super) fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+/// The folder of a credential file, made for its owner alone where there was none. Until it is dropped
+/// other logins wait: each changes the whole file.
+pub(super) fn folder(path: &Path) -> io::Result<File> {
+    // A link is followed when the file is written, too.
+    let file = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.exists() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder)?;
     }
-    results::write_file(path, text, results::OWNER)
+    let folder = File::open(folder)?;
+    // Not every file system can; then it is as it is with docker.
+    _ = folder.lock();
+    Ok(folder)
 }
 
 impl Refusal {

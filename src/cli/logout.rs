@@ -1,5 +1,6 @@
 //! `hoist logout`: takes the login of a registry out of the files and helpers that keep it.
 
+use crate::cli::results::{OWNER, write_file};
 use crate::cli::settings::Settings;
 use crate::cli::usage::UsageError;
 use crate::cli::{Exit, Streams, Surroundings, identity, logging, login, summary};
@@ -20,7 +21,7 @@ pub(crate) fn run(settings: &Settings, around: Surroundings, mut streams: Stream
     };
     logging::start(logging::Filter::of(&args), &streams.console);
     let keepers = Keeper::for_logout(&host, &identity::whereabouts(&args, &around));
-    let (keepers, warnings) = match keepers {
+    let (mut keepers, warnings) = match keepers {
         Ok(found) => found,
         Err(why) => return streams.refuse(&UsageError::new(why)),
     };
@@ -29,7 +30,7 @@ pub(crate) fn run(settings: &Settings, around: Surroundings, mut streams: Stream
     }
     let mut places = Vec::new();
     let mut exit = Exit::Done;
-    for keeper in &keepers {
+    for keeper in &mut keepers {
         let outcome = forget(keeper);
         places.extend(outcome.places);
         if let Some(trouble) = outcome.trouble {
@@ -47,7 +48,9 @@ struct Outcome {
     trouble: Option<String>,
 }
 
-fn forget(keeper: &Keeper) -> Outcome {
+fn forget(keeper: &mut Keeper) -> Outcome {
+    let exists = keeper.existing().is_some();
+    let _turn = exists.then(|| login::folder(keeper.path()));
     let removed = match keeper.forget() {
         Ok(removed) => removed,
         Err(why) => {
@@ -60,7 +63,7 @@ fn forget(keeper: &Keeper) -> Outcome {
     let written = removed
         .text
         .as_ref()
-        .map(|text| login::write(&removed.path, text));
+        .map(|text| write_file(&removed.path, text, OWNER));
     let mut outcome = Outcome {
         places: removed.places,
         trouble: removed.trouble,

@@ -46,7 +46,7 @@ impl Terminal {
         self.hide().map_err(blind)?;
         self.console.ask(question);
         let line = read_line(stdin);
-        self.restore();
+        self.restore(OptionalActions::Now);
         line.map(|line| line.as_str().into())
     }
 
@@ -62,14 +62,20 @@ impl Terminal {
         Ok(())
     }
 
-    /// Gives the terminal its echo back, whoever is waiting for an answer; true where it had none.
-    pub(crate) fn restore(&self) -> bool {
+    /// Ends a question to which nobody waits for the answer any more; true where there was one without
+    /// echo. What was typed of it is thrown away: a shell would take it for a command.
+    pub(crate) fn abandon(&self) -> bool {
+        self.restore(OptionalActions::Flush)
+    }
+
+    /// Gives the terminal its echo back; true where it had none.
+    fn restore(&self, how: OptionalActions) -> bool {
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(shown) = before.take() else {
             return false;
         };
         // A terminal that has gone away needs no echo.
-        _ = tcsetattr(io::stdin(), OptionalActions::Now, &shown);
+        _ = tcsetattr(io::stdin(), how, &shown);
         true
     }
 }

@@ -250,13 +250,15 @@ impl Asking<'_> {
     }
 }
 
-/// A file whose folder may not be looked into is as good as not there.
+/// One that is only looked for is as good as not there where its folder may not be looked into.
 fn read_if_there(path: &Path, named: bool) -> Result<Option<Content>, String> {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     match std::fs::metadata(path) {
-        Err(error) if named && error.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err(file::fault(&error))
-        }
-        Err(_) => Ok(None),
         Ok(_) => file::read(path, named).map(Some),
+        Err(error) => match error.kind() {
+            NotFound | NotADirectory => Ok(None),
+            PermissionDenied if !named => Ok(None),
+            _ => Err(file::fault(&error)),
+        },
     }
 }

@@ -5,7 +5,8 @@ pub(crate) mod home;
 mod programs;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::Command;
 
 use crate::credentials::home::{Home, found};
 use crate::support::command::hoist;
@@ -184,6 +185,30 @@ fn a_damaged_file_that_was_found_is_a_warning_and_one_that_was_named_is_wrong_us
 }
 
 #[test]
+fn what_cannot_be_read_is_passed_over_where_it_was_found() {
+    // Reading the first gives an error, to root as well; opening the second would wait for ever.
+    for (target, why) in [
+        ("/proc/self/mem", "cannot be read: "),
+        ("pipe", "is no regular file\n"),
+        ("folder", "is a folder\n"),
+        ("loop", "cannot be read: "),
+    ] {
+        let home = Home::new();
+        home.write(&[("run/containers/x", ""), (DOCKER, &entry("last"))]);
+        let pipe = home.path("run/containers/pipe");
+        let made = Command::new("mkfifo").arg(pipe).status();
+        assert!(made.unwrap().success());
+        fs::create_dir(home.path("run/containers/folder")).unwrap();
+        symlink("loop", home.path("run/containers/loop")).unwrap();
+        symlink(target, home.path(RUNTIME)).unwrap();
+        let output = home.push(&[], &[]).run();
+        let output = found(&home, output, "~/.docker/config.json", "last:secret");
+        let warning = "warning: ~/run/containers/auth.json is passed over: it ";
+        output.expect_stderr(&format!("{warning}{why}"));
+    }
+}
+
+#[test]
 fn a_named_file_has_to_be_there_and_readable() {
     let home = Home::new();
     fs::create_dir_all(home.path("folder")).unwrap();
@@ -212,6 +237,10 @@ fn a_named_file_has_to_be_there_and_readable() {
         (
             &["--auth-file", "/dev/zero"],
             "--auth-file /dev/zero: is larger than 1 MiB",
+        ),
+        (
+            &["--auth-file", "/proc/self/mem"],
+            "--auth-file /proc/self/mem: cannot be read: Input/output error (os error 5)",
         ),
         (
             &["-u", "me", "--password-file", "HOME/missing"],

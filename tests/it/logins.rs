@@ -255,6 +255,26 @@ fn wrong_usage_is_said_before_anybody_is_asked() {
 }
 
 #[test]
+fn logins_at_the_same_time_are_all_kept() {
+    let home = Home::new();
+    let registries: Vec<Home> = (0..8).map(|_| Home::welcome()).collect();
+    let running: Vec<_> = registries
+        .iter()
+        .map(|registry| {
+            let command = hoist(["login"]).args(TYPED).arg(registry.host());
+            home.at_home(command, &[]).stdin("s3cret").spawn()
+        })
+        .collect();
+    for command in running {
+        command.wait().expect_code(0);
+    }
+    let text = fs::read_to_string(home.path(DOCKER)).unwrap();
+    for registry in &registries {
+        assert!(text.contains(&registry.host()), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_written_is_exit_1() {
     let home = Home::welcome();
     home.write(&[("file", "")]);

@@ -1,6 +1,6 @@
 //! Where a login is kept, and how it gets there and away: which file, which helper, what text.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -103,31 +103,42 @@ impl Keeper {
     }
 
     fn open(host: &Host, place: Place, whereabouts: &Whereabouts<'_>) -> Result<Self, String> {
-        let server = Server::new(host);
         let path = match &place.at {
             At::File(path) => path.clone(),
             At::Variable => PathBuf::new(),
         };
-        let content = read_if_there(&path, true).map_err(|why| format!("{place}: {why}"))?;
-        let exists = content.is_some();
-        let text = content.map(|content| content.text).unwrap_or_default();
-        let document = Document::parse(&text);
-        let helper = document.and_then(|document| document.helper(&server));
-        let helper = helper.map_err(|damage| format!("{place} {damage}"))?;
-        Ok(Self {
-            server,
+        let mut keeper = Self {
+            server: Server::new(host),
             path,
             place,
-            exists,
-            text,
-            helper,
+            exists: false,
+            text: Zeroizing::default(),
+            helper: None,
             programs: Programs::new(whereabouts.env),
             warnings: Vec::new(),
-        })
+        };
+        keeper.read()?;
+        Ok(keeper)
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        let place = &self.place;
+        let content = read_if_there(&self.path, place.by.is_some());
+        let content = content.map_err(|why| format!("{place}: {why}"))?;
+        self.exists = content.is_some();
+        self.text = content.map(|content| content.text).unwrap_or_default();
+        let document = Document::parse(&self.text);
+        let helper = document.and_then(|document| document.helper(&self.server));
+        self.helper = helper.map_err(|damage| format!("{place} {damage}"))?;
+        Ok(())
     }
 
     fn names_host(&self) -> bool {
         Document::parse(&self.text).is_ok_and(|document| document.names(&self.server))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Its path as people write it, where there is such a file.
@@ -135,11 +146,13 @@ impl Keeper {
         self.exists.then(|| self.place.path_shown())
     }
 
-    /// Gives the login to the helper, if there is one, and says what the file is to hold.
+    /// Reads the file again, gives the login to the helper, if there is one, and says what the file is to
+    /// hold.
     ///
     /// # Errors
     /// A sentence: the helper does not take it.
-    pub fn keep(&self, login: &Login) -> Result<Kept, String> {
+    pub fn keep(&mut self, login: &Login) -> Result<Kept, String> {
+        self.read()?;
         let damaged = |damage| format!("{} {damage}", self.place);
         let Some(HelperName { suffix, field }) = &self.helper else {
             let text = edit::put(&self.text, &self.server, Some(login)).map_err(damaged)?;
@@ -171,11 +184,13 @@ impl Keeper {
         }
     }
 
-    /// Has the helper forget the login, if there is one, and says what the file is to hold.
+    /// Reads the file again, has the helper forget the login, if there is one, and says what the file is
+    /// to hold.
     ///
     /// # Errors
     /// A sentence: the file is damaged.
-    pub fn forget(&self) -> Result<Removed, String> {
+    pub fn forget(&mut self) -> Result<Removed, String> {
+        self.read()?;
         let mut places = Vec::new();
         let text = edit::remove(&self.text, &self.server);
         let text = text.map_err(|damage| format!("{} {damage}", self.place))?;
