@@ -10,6 +10,9 @@ case $name in
         wait
         ;;
     endless) exec cat /dev/zero ;;
+    counted)
+        echo once >>"$HELPER_STATE/count"
+        ;;
     deaf)
         exec <&-
         echo '{"ServerURL":"x","Username":"robot","Secret":"deaf"}'
@@ -25,7 +28,7 @@ case $name in
 esac
 IFS= read -r server || :
 case $name:$1 in
-    good:get) echo "{\"ServerURL\":\"$server\",\"Username\":\"robot\",\"Secret\":\"$server\"}" ;;
+    good:get | counted:get) echo "{\"ServerURL\":\"$server\",\"Username\":\"robot\",\"Secret\":\"$server\"}" ;;
     token:get) echo "{\"ServerURL\":\"$server\",\"Username\":\"<token>\",\"Secret\":\"$server\"}" ;;
     unknown:get)
         echo 'credentials not found in native keychain'

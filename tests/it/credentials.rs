@@ -2,6 +2,7 @@
 //! those that are not as they should be.
 
 pub(crate) mod home;
+mod keys;
 mod programs;
 
 use std::fs::{self, Permissions};

@@ -61,7 +61,7 @@ pub(super) const REGISTRY: &[Opt] = &[
             args.auth_file = Some(given.path()?);
             Ok(())
         },
-        "look for credentials in FILE first, an auth.json of podman or a config.json of docker",
+        "look for credentials first in FILE, an auth.json of podman or a config.json of docker; login and logout change it",
     )
     .on(LOOKING)
     .form(Form::Path)
