@@ -14,6 +14,7 @@ use crate::cli::usage::{UsageError, nearest};
 use crate::image::name::Rename;
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
+use crate::net::Proxy;
 use crate::push::operation::Format;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub(crate) struct Args {
     pub(crate) insecure: bool,
     pub(crate) plain_http: bool,
     pub(crate) user_agent: Option<String>,
+    /// The one for this registry; the inner `None` is to reach it directly.
+    pub(crate) proxy: Option<Option<Proxy>>,
 
     pub(crate) output: Output,
     pub(crate) digest_file: Option<PathBuf>,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::Args;
 use crate::cli::usage::UsageError;
 use crate::image::reference::Host;
-use crate::net::{self, ClientCertificate, Roots};
+use crate::net::{self, ClientCertificate, HostProxy, NoProxy, Proxies, Proxy, Roots};
 use crate::registry::client;
 
 type Environment = BTreeMap<OsString, OsString>;
@@ -28,15 +28,18 @@ pub(crate) fn settle(
         ca_certs: args.ca_certs.clone(),
         certs_d: certs_d(env),
         client: client_certificate(args, host)?,
+        proxies: proxies(args, env, host),
         insecure: args.insecure,
         stall_timeout: args.stall_timeout.unwrap_or(standard.stall_timeout),
         user_agent: args.user_agent.clone().unwrap_or(standard.user_agent),
         ..standard
     };
     let http = net::Http::new(&settings).map_err(UsageError::new)?;
-    if !args.plain_http {
-        http.check(&client::url(host, true))
-            .map_err(UsageError::new)?;
+    for (https, spoken) in [(false, args.plain_http), (true, !args.plain_http)] {
+        if spoken {
+            http.check(&client::url(host, https))
+                .map_err(UsageError::new)?;
+        }
     }
     Ok(settings)
 }
@@ -51,6 +54,36 @@ fn roots(env: &Environment) -> Roots {
     match file.is_none() && folders.is_empty() {
         true => Roots::default(),
         false => Roots::Named { file, folders },
+    }
+}
+
+/// As curl and Go have them: one variable for each scheme, `ALL_PROXY` for those without, upper case
+/// before lower case. `HTTP_PROXY` does not count in a CGI program, where a client can set it
+/// ([httpoxy](https://httpoxy.org)). The `proxy` of the registry's section counts before all of them.
+fn proxies(args: &Args, env: &Environment, host: &Host) -> Proxies {
+    let either = |name: &str| {
+        let cgi = name == "HTTP_PROXY" && env.contains_key(OsStr::new("REQUEST_METHOD"));
+        let upper = variable(env, name)
+            .filter(|_| !cgi)
+            .map(|value| (name.to_owned(), value));
+        upper.or_else(|| {
+            let lower = name.to_ascii_lowercase();
+            variable(env, &lower).map(|value| (lower, value))
+        })
+    };
+    let proxy = |name: &str| {
+        let (name, value) = either(name).or_else(|| either("ALL_PROXY"))?;
+        Some(Proxy::parse(&value.to_string_lossy(), &name))
+    };
+    let exceptions = either("NO_PROXY").map(|(_, value)| value.to_string_lossy());
+    Proxies {
+        http: proxy("HTTP_PROXY"),
+        https: proxy("HTTPS_PROXY"),
+        no_proxy: NoProxy::parse(&exceptions.unwrap_or_default()),
+        explicit: args.proxy.clone().map(|wanted| HostProxy {
+            host: client::api_host(host),
+            proxy: wanted,
+        }),
     }
 }
 
@@ -126,5 +159,54 @@ mod tests {
         let all = certs_d(&environment(&[("HOME", "/home/me")]));
         assert_eq!(all[0], Path::new("/home/me/.config/containers/certs.d"));
         assert_eq!(all[1..], system);
+    }
+
+    #[test]
+    fn variables_name_the_proxies() {
+        let chosen = |set: &[(&str, &str)]| {
+            let host = Host::parse("registry.example").unwrap();
+            let proxies = proxies(&Args::default(), &environment(set), &host);
+            let shown = |proxy: Option<Result<Proxy, String>>| match proxy {
+                None => "-".to_owned(),
+                Some(Ok(proxy)) => proxy.to_string(),
+                Some(Err(problem)) => problem,
+            };
+            format!("{} {}", shown(proxies.http), shown(proxies.https))
+        };
+        for (set, expected) in [
+            (&[][..], "- -"),
+            (&[("HTTP_PROXY", ""), ("ALL_PROXY", "")], "- -"),
+            (&[("HTTP_PROXY", "a")], "http://a:80 (from HTTP_PROXY) -"),
+            (&[("http_proxy", "a")], "http://a:80 (from http_proxy) -"),
+            (&[("HTTPS_PROXY", "b")], "- http://b:80 (from HTTPS_PROXY)"),
+            (&[("https_proxy", "b")], "- http://b:80 (from https_proxy)"),
+            (
+                &[("all_proxy", "c"), ("HTTPS_PROXY", "b")],
+                "http://c:80 (from all_proxy) http://b:80 (from HTTPS_PROXY)",
+            ),
+            (
+                &[
+                    ("HTTPS_PROXY", "b"),
+                    ("https_proxy", "c"),
+                    ("ALL_PROXY", "d"),
+                ],
+                "http://d:80 (from ALL_PROXY) http://b:80 (from HTTPS_PROXY)",
+            ),
+            (
+                &[
+                    ("HTTP_PROXY", "evil"),
+                    ("http_proxy", "a"),
+                    ("REQUEST_METHOD", "GET"),
+                ],
+                "http://a:80 (from http_proxy) -",
+            ),
+            (
+                &[("ALL_PROXY", "socks5://me:hunter2@x"), ("HTTPS_PROXY", "b")],
+                "ALL_PROXY names no proxy that can be used: socks is not supported, http:// and \
+                 https:// are http://b:80 (from HTTPS_PROXY)",
+            ),
+        ] {
+            assert_eq!(chosen(set), expected, "{set:?}");
+        }
     }
 }

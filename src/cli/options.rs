@@ -90,6 +90,17 @@ const UNTYPED: &[Opt] = &[
     .variable(PASSWORD_VARIABLE)
     .secret()
     .on(REACHING),
+    Opt::value(
+        "proxy",
+        "URL|none",
+        |args, given| {
+            args.proxy = Some(given.proxy()?);
+            Ok(())
+        },
+        "the proxy for this registry, or none, whatever the environment says",
+    )
+    .scope(Scope::Registry)
+    .on(REACHING),
 ];
 
 const CHOOSE: &[Opt] = &[

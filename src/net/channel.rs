@@ -1,16 +1,18 @@
 //! A socket with or without TLS: bytes in, bytes out, in steps that never block for long.
 //!
 //! Every step ends within [`SLICE`], with `WouldBlock` when nothing moved, so that whoever waits
-//! can look at the time, at the switch and for an early answer.
+//! can look at the time, at the switch and for an early answer. To a host behind a proxy that speaks TLS
+//! itself there is TLS in TLS.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConnection;
 
 use super::untrusted;
+use super::wire::is_pause;
 
 /// The longest a step may block.
 pub(super) const SLICE: Duration = Duration::from_millis(200);
@@ -28,7 +30,19 @@ pub(super) enum Peek {
 #[derive(Debug)]
 pub(super) struct Channel {
     stream: Arc<TcpStream>,
-    tls: Option<Box<ClientConnection>>,
+    link: Link,
+}
+
+#[derive(Debug)]
+enum Link {
+    Socket(Arc<TcpStream>),
+    Tls(Box<Layer>),
+}
+
+#[derive(Debug)]
+struct Layer {
+    session: ClientConnection,
+    below: Link,
     /// A client certificate is there to be shown.
     identified: bool,
 }
@@ -40,90 +54,86 @@ impl Channel {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(slice))?;
         stream.set_write_timeout(Some(slice))?;
-        Ok(Channel {
-            stream,
-            tls: None,
-            identified: false,
-        })
+        let link = Link::Socket(Arc::clone(&stream));
+        Ok(Channel { stream, link })
+    }
+
+    /// The address at the other end.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok()
     }
 
     pub(super) fn is_tls(&self) -> bool {
-        self.tls.is_some()
+        matches!(self.link, Link::Tls(_))
     }
 
+    /// Over what there is.
     pub(super) fn start_tls(&mut self, session: ClientConnection, identified: bool) {
-        self.tls = Some(Box::new(session));
-        self.identified = identified;
+        let socket = Link::Socket(Arc::clone(&self.stream));
+        let below = std::mem::replace(&mut self.link, socket);
+        self.link = Link::Tls(Box::new(Layer {
+            session,
+            below,
+            identified,
+        }));
     }
 
     /// One step of the handshake; `true` when it is done.
     pub(super) fn handshake(&mut self) -> io::Result<bool> {
-        let Some(tls) = &mut self.tls else {
+        let Link::Tls(layer) = &mut self.link else {
             return Ok(true);
         };
-        if tls.wants_write() {
-            tls.write_tls(&mut &*self.stream)?;
-        } else if tls.is_handshaking() {
-            if tls.read_tls(&mut &*self.stream)? == 0 {
+        if layer.is_pending() {
+            layer.flush_once()?;
+        } else if layer.session.is_handshaking() {
+            if layer.session.read_tls(&mut layer.below)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            process(tls, self.identified)?;
+            layer.process()?;
         }
-        Ok(!tls.is_handshaking() && !tls.wants_write())
+        Ok(!layer.session.is_handshaking() && !layer.is_pending())
     }
 
     /// Sends a part of `data` and cuts it off; `true` when everything has gone to the system.
     pub(super) fn push(&mut self, data: &mut &[u8]) -> io::Result<bool> {
-        let Some(tls) = &mut self.tls else {
-            let sent = (&*self.stream).write(data)?;
-            if sent == 0 && !data.is_empty() {
-                return Err(io::ErrorKind::BrokenPipe.into());
+        let layer = match &mut self.link {
+            Link::Tls(layer) => layer,
+            Link::Socket(stream) => {
+                let sent = (&**stream).write(data)?;
+                if sent == 0 && !data.is_empty() {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                *data = &data[sent..];
+                return Ok(data.is_empty());
             }
-            *data = &data[sent..];
-            return Ok(data.is_empty());
         };
-        if tls.wants_write() {
-            tls.write_tls(&mut &*self.stream)?;
+        if layer.is_pending() {
+            layer.flush_once()?;
         } else {
-            let taken = tls.writer().write(data)?;
+            let taken = layer.session.writer().write(data)?;
             *data = &data[taken..];
         }
-        Ok(data.is_empty() && !tls.wants_write())
+        Ok(data.is_empty() && !layer.is_pending())
     }
 
     /// Reads what is there, or waits for a step; 0 at the end.
     pub(super) fn pull(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else {
-            return (&*self.stream).read(buf);
-        };
-        loop {
-            match tls.reader().read(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return outcome,
-            }
-            if tls.wants_write() {
-                // Where nothing can be sent any more, something may still be there to be read.
-                let _ = tls.write_tls(&mut &*self.stream);
-            }
-            tls.read_tls(&mut &*self.stream)?;
-            process(tls, self.identified)?;
-        }
+        self.link.read(buf)
     }
 
     /// Looks without waiting. Under TLS the bytes found are kept and come with the next pull.
     pub(super) fn peek(&mut self) -> Peek {
-        let stream = Arc::clone(&self.stream);
-        if stream.set_nonblocking(true).is_err() {
+        if self.stream.set_nonblocking(true).is_err() {
             return Peek::Ended;
         }
-        let found = match &mut self.tls {
-            None => stream.peek(&mut [0; 1]).map(|there| match there {
+        let found = match &mut self.link {
+            Link::Socket(stream) => stream.peek(&mut [0; 1]).map(|there| match there {
                 0 => Peek::Ended,
                 _ => Peek::Bytes,
             }),
-            Some(tls) => peek_tls(tls, &stream, self.identified),
+            Link::Tls(layer) => layer.peek(),
         };
-        let blocking = stream.set_nonblocking(false);
+        let blocking = self.stream.set_nonblocking(false);
         match found {
             Ok(found) if blocking.is_ok() => found,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && blocking.is_ok() => {
@@ -134,22 +144,93 @@ impl Channel {
     }
 }
 
-/// Takes in what has arrived: it may be no answer at all, but session tickets.
-fn peek_tls(tls: &mut ClientConnection, stream: &TcpStream, identified: bool) -> io::Result<Peek> {
-    loop {
-        let state = process(tls, identified)?;
-        if state.plaintext_bytes_to_read() > 0 {
-            return Ok(Peek::Bytes);
-        }
-        if state.peer_has_closed() || tls.read_tls(&mut &*stream)? == 0 {
-            return Ok(Peek::Ended);
+impl Link {
+    fn is_pending(&self) -> bool {
+        match self {
+            Self::Socket(_) => false,
+            Self::Tls(layer) => layer.is_pending(),
         }
     }
 }
 
-fn process(tls: &mut ClientConnection, identified: bool) -> io::Result<rustls::IoState> {
-    tls.process_new_packets().map_err(|error| {
-        let fault = untrusted::fault(&error, identified);
-        io::Error::new(io::ErrorKind::InvalidData, fault)
-    })
+impl Read for Link {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(stream) => (&**stream).read(buf),
+            Self::Tls(layer) => layer.pull(buf),
+        }
+    }
+}
+
+/// For the layer above. What is taken may still wait to be sent: see [`Link::is_pending`].
+impl Write for Link {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let layer = match self {
+            Self::Socket(stream) => return (&**stream).write(data),
+            Self::Tls(layer) => layer,
+        };
+        let taken = layer.session.writer().write(data)?;
+        match self.flush() {
+            Err(error) if !is_pause(&error) || taken == 0 => Err(error),
+            _ => Ok(taken),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Self::Tls(layer) = self {
+            while layer.is_pending() {
+                layer.flush_once()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Layer {
+    /// Something that was taken has not gone to the system.
+    fn is_pending(&self) -> bool {
+        self.session.wants_write() || self.below.is_pending()
+    }
+
+    fn flush_once(&mut self) -> io::Result<()> {
+        match self.session.wants_write() {
+            true => self.session.write_tls(&mut self.below).map(drop),
+            false => self.below.flush(),
+        }
+    }
+
+    fn pull(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.session.reader().read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return outcome,
+            }
+            if self.is_pending() {
+                // Where nothing can be sent any more, something may still be there to be read.
+                let _ = self.flush_once();
+            }
+            self.session.read_tls(&mut self.below)?;
+            self.process()?;
+        }
+    }
+
+    /// Takes in what has arrived: it may be no answer at all, but session tickets.
+    fn peek(&mut self) -> io::Result<Peek> {
+        loop {
+            let state = self.process()?;
+            if state.plaintext_bytes_to_read() > 0 {
+                return Ok(Peek::Bytes);
+            }
+            if state.peer_has_closed() || self.session.read_tls(&mut self.below)? == 0 {
+                return Ok(Peek::Ended);
+            }
+        }
+    }
+
+    fn process(&mut self) -> io::Result<rustls::IoState> {
+        self.session.process_new_packets().map_err(|error| {
+            let fault = untrusted::fault(&error, self.identified);
+            io::Error::new(io::ErrorKind::InvalidData, fault)
+        })
+    }
 }

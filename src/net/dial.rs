@@ -3,22 +3,26 @@
 //! What cannot be interrupted (the system's resolver, `connect`) runs on threads of its own that
 //! end by themselves; the caller waits for them in steps and stops when the switch is off.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConnection;
 use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use ureq::http::Uri;
 
 use super::channel::Channel;
 use super::failure::{FailureKind, Fault, reason};
+use super::proxy::{Proxies, Proxy, bracketed};
 use super::resolve;
 use super::switch::Switch;
 use super::tls::Tls;
+use super::tunnel::Form;
 use super::untrusted;
 use super::wire::{Wire, is_pause};
 
@@ -29,16 +33,20 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Enough for every name that is served sensibly.
 const MAX_ADDRESSES: usize = 8;
 
+/// When the system begins to ask whether a silent host is still there, and how often it does.
+const IDLE: Duration = Duration::from_secs(30);
+const PROBES: Duration = Duration::from_secs(10);
+
 /// How often somebody who waits looks at the switch.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// Where a connection leads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Origin {
-    tls: bool,
+    pub(super) tls: bool,
     /// Lower case, IPv6 without brackets.
-    host: String,
-    port: u16,
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 impl Origin {
@@ -63,19 +71,37 @@ impl Origin {
             port,
         })
     }
+
+    /// `host:port`, IPv6 in brackets.
+    pub(super) fn authority(&self) -> String {
+        format!("{}:{}", bracketed(&self.host), self.port)
+    }
 }
 
 /// Opens connections, for ureq and ahead of it.
 pub(super) struct Dialer {
     pub(super) tls: Tls,
+    pub(super) proxies: Proxies,
+    pub(super) user_agent: String,
     pub(super) connect_timeout: Duration,
     pub(super) stall_timeout: Duration,
     pub(super) switch: Arc<Switch>,
+    pub(super) known: Known,
+}
+
+/// What was found out about hosts.
+#[derive(Default)]
+pub(super) struct Known {
+    /// The one address of each host and port that is used for as long as it takes connections: replicas
+    /// may know nothing of each other's uploads.
+    addresses: Mutex<HashMap<(String, u16), SocketAddr>>,
+    forms: Mutex<HashMap<Origin, Arc<Form>>>,
 }
 
 impl Dialer {
     /// Whether the settings for this origin can be used.
     pub(super) fn check(&self, origin: &Origin) -> Result<(), String> {
+        self.proxies.choose(origin.tls, &origin.host, origin.port)?;
         match origin.tls {
             true => self.tls.check(&origin.host, origin.port),
             false => Ok(()),
@@ -83,39 +109,95 @@ impl Dialer {
     }
 
     pub(super) fn dial(&self, origin: &Origin) -> Result<Wire, Fault> {
-        let deadline = Instant::now() + self.connect_timeout;
-        let addresses = self.resolve(origin, deadline)?;
-        let stream = self.connect(&addresses, deadline).map_err(|fault| Fault {
-            hint: unconnected_hint(origin),
-            ..fault
-        })?;
-        let stream = Arc::new(stream);
-        self.switch.adopt(&stream)?;
-        let peer = stream.peer_addr();
-        let slice = self.stall_timeout.min(self.connect_timeout);
-        let mut channel = Channel::new(stream, slice).map_err(|error| Fault::of_io(&error))?;
-        if origin.tls {
-            let peer = peer.map_or_else(|_| origin.host.clone(), |peer| peer.to_string());
-            self.secure(&mut channel, origin, deadline)
-                .map_err(|fault| match fault.kind {
-                    FailureKind::Connect => {
-                        Fault::new(fault.kind, format!("{peer}: {}", fault.message))
-                    }
-                    _ => fault,
-                })?;
+        if let Some(proxy) = self.proxy(origin)? {
+            return self.through(proxy, origin);
         }
-        Ok(Wire::new(channel, Arc::clone(&self.switch)))
+        let opened = self.reach(&origin.host, origin.port);
+        let (mut channel, deadline) = opened.map_err(|fault| match fault.kind {
+            FailureKind::Connect => Fault {
+                hint: unconnected_hint(origin),
+                ..fault
+            },
+            _ => fault,
+        })?;
+        if origin.tls {
+            self.secure(&mut channel, &origin.host, origin.port, deadline)?;
+        }
+        Ok(Wire::new(channel, Arc::clone(&self.switch), None))
     }
 
-    fn resolve(&self, origin: &Origin, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
-        if let Some(addresses) = resolve::known(&origin.host, origin.port) {
+    pub(super) fn proxy(&self, origin: &Origin) -> Result<Option<&Proxy>, Fault> {
+        let chosen = self.proxies.choose(origin.tls, &origin.host, origin.port);
+        chosen.map_err(|problem| Fault::new(FailureKind::Proxy, problem))
+    }
+
+    /// How plain http gets to `origin` through its proxy.
+    pub(super) fn form(&self, origin: &Origin) -> Arc<Form> {
+        let mut forms = self
+            .known
+            .forms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(forms.entry(origin.clone()).or_default())
+    }
+
+    /// A socket to the host, and until when it must be of use. Not TLS yet.
+    pub(super) fn reach(&self, host: &str, port: u16) -> Result<(Channel, Instant), Fault> {
+        let (stream, deadline) = self.open(host, port)?;
+        // Without it, what the network forgets in the long wait for an answer is not noticed.
+        let lively = TcpKeepalive::new().with_time(IDLE).with_interval(PROBES);
+        if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&lively) {
+            log::debug!("no keep-alive: {error}");
+        }
+        let stream = Arc::new(stream);
+        self.switch.adopt(&stream)?;
+        let slice = self.stall_timeout.min(self.connect_timeout);
+        let channel = Channel::new(stream, slice).map_err(|error| Fault::of_io(&error))?;
+        Ok((channel, deadline))
+    }
+
+    fn open(&self, host: &str, port: u16) -> Result<(TcpStream, Instant), Fault> {
+        let place = (host.to_owned(), port);
+        let until = || Instant::now() + self.connect_timeout;
+        let addresses = || {
+            self.known
+                .addresses
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let proven = addresses().get(&place).copied();
+        if let Some(address) = proven {
+            let deadline = until();
+            match self.connect(&[address], deadline) {
+                Ok(stream) => return Ok((stream, deadline)),
+                Err(fault) if fault.kind == FailureKind::Shutdown => return Err(fault),
+                Err(_) => drop(addresses().remove(&place)),
+            }
+        }
+        let deadline = until();
+        let stream = self.connect(&self.resolve(host, port, deadline)?, deadline)?;
+        let Ok(address) = stream.peer_addr() else {
+            return Ok((stream, deadline));
+        };
+        // Somebody else may have chosen another one meanwhile.
+        let chosen = *addresses().entry(place).or_insert(address);
+        if chosen != address
+            && let Ok(other) = self.connect(&[chosen], deadline)
+        {
+            return Ok((other, deadline));
+        }
+        Ok((stream, deadline))
+    }
+
+    fn resolve(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
+        if let Some(addresses) = resolve::known(host, port) {
             return Ok(addresses);
         }
         let (sender, answers) = sync_channel(1);
-        let (host, port) = (origin.host.clone(), origin.port);
-        aside(sender, move || resolve::ask(&host, port))?;
+        let name = host.to_owned();
+        aside(sender, move || resolve::ask(&name, port))?;
         let unknown = |why: &str| {
-            let message = format!("{} does not resolve: {why}", origin.host);
+            let message = format!("{host} does not resolve: {why}");
             Fault::new(FailureKind::Resolve, message).hint(
                 "check the name and this machine's name service, or set HTTPS_PROXY if only a \
                  proxy leads out",
@@ -176,17 +258,18 @@ impl Dialer {
     }
 
     /// Negotiates TLS.
-    fn secure(
+    pub(super) fn secure(
         &self,
         channel: &mut Channel,
-        origin: &Origin,
+        host: &str,
+        port: u16,
         deadline: Instant,
     ) -> Result<(), Fault> {
-        let name = ServerName::try_from(origin.host.clone()).map_err(|_| {
-            let message = format!("{} cannot be a name in a certificate", origin.host);
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            let message = format!("{host} cannot be a name in a certificate");
             Fault::new(FailureKind::Invalid, message)
         })?;
-        let terms = self.tls.terms(&origin.host, origin.port);
+        let terms = self.tls.terms(host, port);
         let terms = terms.map_err(|problem| Fault::new(FailureKind::Trust, problem))?;
         let session = ClientConnection::new(terms.config, name)
             .map_err(|error| untrusted::fault(&error, terms.identified))?;
@@ -198,7 +281,8 @@ impl Dialer {
                 Err(error) if is_pause(&error) => {
                     self.switch.check()?;
                     if Instant::now() >= deadline {
-                        let message = "no answer to the TLS handshake in time";
+                        let message =
+                            format!("{}no answer to the TLS handshake in time", at(channel));
                         return Err(Fault::new(FailureKind::Connect, message));
                     }
                 }
@@ -209,7 +293,7 @@ impl Dialer {
                         FailureKind::Trust | FailureKind::Tls => fault,
                         _ => Fault::new(
                             FailureKind::Connect,
-                            "connection closed in the TLS handshake",
+                            format!("{}connection closed in the TLS handshake", at(channel)),
                         ),
                     });
                 }
@@ -231,6 +315,13 @@ impl Dialer {
             }
         }
     }
+}
+
+/// The address at the other end, in front of what happened there.
+fn at(channel: &Channel) -> String {
+    channel
+        .peer()
+        .map_or_else(String::new, |peer| format!("{peer}: "))
 }
 
 /// Runs `task` on a thread that nobody waits for; what it gives is dropped when nobody wants it.

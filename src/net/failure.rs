@@ -15,6 +15,10 @@ pub enum FailureKind {
     /// One side does not accept the other's certificate: unknown issuer, expired, wrong name; or the
     /// server wants one of the client.
     Trust,
+    /// A proxy refuses to pass us on, or is none; or the setting that names it cannot be used.
+    Proxy,
+    /// A proxy wants to know who we are, or refuses that user.
+    ProxyLogin,
     /// The connection ended or was reset before the answer was complete.
     Closed,
     /// No byte for longer than allowed.
@@ -80,6 +84,18 @@ impl Fault {
 
     pub(super) fn shutdown() -> Self {
         Fault::new(FailureKind::Shutdown, "interrupted")
+    }
+
+    /// Of a request of which nothing counts as sent.
+    pub(super) fn unsent(self) -> Failure {
+        Failure {
+            kind: self.kind,
+            message: self.message,
+            hint: self.hint,
+            reused: false,
+            body_sent: 0,
+            payload_error: None,
+        }
     }
 
     /// Sorts an error of a socket that was connected.

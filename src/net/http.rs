@@ -8,7 +8,7 @@ use std::time::Duration;
 use ureq::http::{HeaderName, HeaderValue, Method as Verb, Request as Message, Uri, header};
 use ureq::{Agent, Body, SendBody};
 
-use super::dial::{Dialer, Origin};
+use super::dial::{Dialer, Known, Origin};
 use super::exchange::{Exchange, Metered};
 use super::failure::{Failure, FailureKind, Fault};
 use super::redact::secrets_of;
@@ -17,6 +17,7 @@ use super::resolve::Later;
 use super::stash::{Line, Stash};
 use super::switch::Switch;
 use super::tls::Tls;
+use super::tunnel::Way;
 use super::wire::{INPUT_BUFFER, OUTPUT_BUFFER};
 
 /// Load balancers close idle connections after a minute.
@@ -45,6 +46,9 @@ impl Http {
         let switch = Arc::new(Switch::default());
         let stash = Arc::new(Stash::new(Dialer {
             tls: Tls::new(settings)?,
+            proxies: settings.proxies.clone(),
+            user_agent: settings.user_agent.clone(),
+            known: Known::default(),
             connect_timeout: settings.connect_timeout,
             stall_timeout: settings.stall_timeout,
             switch: Arc::clone(&switch),
@@ -76,6 +80,25 @@ impl Http {
 
     /// `limit`: the largest answer body to read, in bytes; a longer one is [`FailureKind::Malformed`].
     pub fn send(&self, request: Request<'_>, limit: u64) -> Result<Response, Failure> {
+        let Some(origin) = self.stash.dialer().relayed(request.url) else {
+            return self.attempt(request, limit);
+        };
+        let (again, method) = (request.again(), request.method);
+        let outcome = self.attempt(request, limit);
+        let way = self.stash.dialer().way(&origin, method, &outcome);
+        match (way, again) {
+            (Ok(Way::Tunnel(wire)), Some(again)) => {
+                if let Some(wire) = wire {
+                    self.stash.put(&origin, *wire);
+                }
+                self.attempt(again, limit)
+            }
+            (Ok(_), _) => outcome,
+            (Err(fault), _) => Err(fault.unsent()),
+        }
+    }
+
+    fn attempt(&self, request: Request<'_>, limit: u64) -> Result<Response, Failure> {
         let exchange = Rc::new(Exchange::new(self.stall_timeout, request.answer_timeout));
         let entered = exchange.enter();
         let outcome = self
@@ -105,7 +128,7 @@ impl Http {
     pub fn check(&self, url: &str) -> Result<(), String> {
         let uri: Uri = url.parse().map_err(|error| format!("{url}: {error}"))?;
         let origin = Origin::of(&uri).map_err(|fault| fault.message)?;
-        self.stash.check(&origin)
+        self.stash.dialer().check(&origin)
     }
 
     /// [`Settings::stall_timeout`], for those who have to choose how long to wait for an answer.

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::proxy::Proxies;
 use super::redact;
 use super::roots::Roots;
 use super::secret::Secret;
@@ -24,10 +25,11 @@ pub struct Settings {
     pub client: Option<ClientCertificate>,
     /// Do not verify certificates.
     pub insecure: bool,
+    pub proxies: Proxies,
     /// Longest time without a byte in either direction while a body is being sent or received.
     pub stall_timeout: Duration,
     /// For the name, the connection and the TLS handshake together, whatever number of addresses
-    /// the name has.
+    /// the name has. Through a proxy, for each part of the way.
     pub connect_timeout: Duration,
     /// Idle connections kept per host.
     pub connections: usize,
@@ -42,6 +44,7 @@ impl Default for Settings {
             certs_d: Vec::new(),
             client: None,
             insecure: false,
+            proxies: Proxies::default(),
             stall_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             connections: 16,
@@ -69,6 +72,16 @@ pub struct Request<'a> {
     pub payload: Payload<'a>,
     /// Longest wait for the answer's header once the body has been handed over.
     pub answer_timeout: Duration,
+}
+
+impl<'a> Request<'a> {
+    /// The same once more, where there is no payload.
+    pub(super) fn again(&self) -> Option<Self> {
+        matches!(self.payload, Payload::Empty).then_some(Self {
+            payload: Payload::Empty,
+            ..*self
+        })
+    }
 }
 
 pub enum Payload<'a> {

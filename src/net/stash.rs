@@ -46,8 +46,15 @@ impl Stash {
         }
     }
 
-    pub(super) fn check(&self, origin: &Origin) -> Result<(), String> {
-        self.dialer.check(origin)
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// Takes in a connection that somebody else has opened.
+    pub(super) fn put(&self, origin: &Origin, wire: Wire) {
+        let mut shelves = self.lock();
+        let shelf = shelves.entry(origin.clone()).or_default();
+        shelf.ready.push((Instant::now(), wire));
     }
 
     /// Sees to it that `count` connections are there or on their way; returns at once.

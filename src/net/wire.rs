@@ -16,6 +16,7 @@ use super::channel::{Channel, Peek};
 use super::exchange::Exchange;
 use super::failure::{FailureKind, Fault};
 use super::switch::Switch;
+use super::tunnel::Relay;
 
 /// Also the largest header of an answer.
 pub(super) const INPUT_BUFFER: usize = 16 << 10;
@@ -36,10 +37,14 @@ pub(super) struct Wire {
     /// The first bytes of an early answer are in the input buffer.
     answered: bool,
     since_look: usize,
+    /// At the other end is a proxy that passes requests on.
+    relay: Option<Relay>,
+    /// It has carried a request, and is to carry no other.
+    spent: bool,
 }
 
 impl Wire {
-    pub(super) fn new(channel: Channel, switch: Arc<Switch>) -> Self {
+    pub(super) fn new(channel: Channel, switch: Arc<Switch>, relay: Option<Relay>) -> Self {
         Wire {
             channel,
             switch,
@@ -48,17 +53,27 @@ impl Wire {
             broken: None,
             answered: false,
             since_look: 0,
+            relay,
+            spent: false,
         }
     }
 
-    /// Sends from the output buffer; stops in the middle when an answer is there.
-    fn send(&mut self, amount: usize, stall: Duration) -> Result<Sent, Fault> {
+    /// Sends from the output buffer, or what has taken its place; stops in the middle when an answer is
+    /// there.
+    fn send(
+        &mut self,
+        amount: usize,
+        instead: Option<&[u8]>,
+        stall: Duration,
+    ) -> Result<Sent, Fault> {
+        let total = instead.map_or(amount, <[u8]>::len);
         let mut sent = 0;
         let mut moved = Instant::now();
         loop {
-            let mut rest = &self.buffers.output()[sent..amount];
+            let all = instead.unwrap_or(&self.buffers.output()[..amount]);
+            let mut rest = &all[sent..];
             let step = self.channel.push(&mut rest);
-            sent = amount - rest.len();
+            sent = total - rest.len();
             match step {
                 Ok(true) => return Ok(Sent::All),
                 Ok(false) => moved = Instant::now(),
@@ -132,15 +147,20 @@ impl Transport for Wire {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
         let exchange = Exchange::current()?;
-        if exchange.begin(self.aged) {
+        let begins = exchange.begin(self.aged);
+        if begins {
             self.aged = true;
+            self.spent = self.relay.is_some();
             self.since_look = 0;
         }
         if amount == 0 || self.broken.is_some() {
             return Ok(());
         }
         self.since_look += amount;
-        let outcome = match self.send(amount, exchange.stall) {
+        let relay = self.relay.as_ref().filter(|_| begins);
+        let head = relay.map(|relay| relay.rewrite(&self.buffers.output()[..amount]));
+        let head = head.as_ref().map(|head| head.as_slice());
+        let outcome = match self.send(amount, head, exchange.stall) {
             Ok(Sent::All) if self.since_look >= LOOK_EVERY && !exchange.payload_taken() => {
                 self.look().map(|there| match there {
                     true => Sent::Answered,
@@ -193,7 +213,9 @@ impl Transport for Wire {
     }
 
     fn is_open(&mut self) -> bool {
-        self.broken.is_none() && !self.switch.is_off() && self.channel.peek() == Peek::Nothing
+        let over = self.relay.as_ref().is_some_and(Relay::is_over);
+        let sound = self.broken.is_none() && !over && !self.spent && !self.switch.is_off();
+        sound && self.channel.peek() == Peek::Nothing
     }
 
     fn is_tls(&self) -> bool {

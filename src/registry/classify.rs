@@ -110,12 +110,12 @@ impl Client {
                 None => Error::new(ErrorKind::Source, operation, message).into(),
             },
             FailureKind::Invalid => Error::new(ErrorKind::Refused, operation, message).into(),
-            FailureKind::Trust => {
-                let untrusted = unreachable();
+            FailureKind::Trust | FailureKind::Proxy | FailureKind::ProxyLogin => {
+                let refused = unreachable();
                 if target.is_own() {
-                    self.reach.bury(&untrusted);
+                    self.reach.bury(&refused);
                 }
-                untrusted.into()
+                refused.into()
             }
             FailureKind::Resolve | FailureKind::Connect | FailureKind::Tls => {
                 self.unconnected(unreachable(), target, began)

@@ -165,7 +165,11 @@ fn suggests_other(tried: Scheme, outcome: &Result<Response, Failure>) -> bool {
         ),
         (Scheme::Https, Err(failure)) => matches!(
             failure.kind,
-            FailureKind::Closed | FailureKind::Malformed | FailureKind::Connect | FailureKind::Tls
+            FailureKind::Closed
+                | FailureKind::Malformed
+                | FailureKind::Connect
+                | FailureKind::Tls
+                | FailureKind::Proxy
         ),
     }
 }

@@ -26,6 +26,7 @@ mod naming;
 mod net;
 mod packed;
 mod partial;
+mod proxies;
 mod push;
 mod secrets;
 mod serve;

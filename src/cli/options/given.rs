@@ -7,6 +7,7 @@ use crate::cli::usage::UsageError;
 use crate::cli::values;
 use crate::image::filter::Filter;
 use crate::image::reference::ReferenceError;
+use crate::net::Proxy;
 
 /// The value of an option, as somebody wrote it.
 pub(crate) struct Given<'a> {
@@ -54,6 +55,16 @@ impl<'a> Given<'a> {
             return Err(self.illegal("the path of a file"));
         }
         Ok(self.value.into())
+    }
+
+    /// A proxy, which may have a password in its URL, or `none`.
+    pub(super) fn proxy(&self) -> Result<Option<Proxy>, UsageError> {
+        let text = self.text()?;
+        if text == "none" {
+            return Ok(None);
+        }
+        let proxy = Proxy::parse(text, self.called);
+        proxy.map(Some).map_err(UsageError::new)
     }
 
     /// What `parse` makes of the text; its error is a fragment that says what is legal.

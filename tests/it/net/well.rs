@@ -1,8 +1,9 @@
 //! What goes well: bodies and headers arrive, connections are used again or opened ahead.
 
 use std::io::{self, Read};
-use std::net::{Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use hoist::net::{FailureKind, Method, Payload};
 
@@ -109,6 +110,45 @@ fn every_address_of_a_name_is_tried() {
     });
     let response = get(&http(), &format!("http://localhost:{port}/")).unwrap();
     assert_eq!(response.status, 200);
+}
+
+#[test]
+fn one_address_is_used_for_as_long_as_it_takes_connections() {
+    let first = Scripted::start([on("*", "/").then(answer(200))]);
+    let port = first.address().port();
+    let Ok(second) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)) else {
+        return; // A machine without IPv6, or somebody else is there.
+    };
+    thread::spawn(move || {
+        for mut stream in second.incoming().map_while(Result::ok) {
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).unwrap();
+            let text = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            io::Write::write_all(&mut stream, text).unwrap();
+        }
+    });
+    let http = http();
+    let status = || {
+        let answer = get(&http, &format!("http://localhost:{port}/"));
+        answer.unwrap().status
+    };
+    assert_eq!([status(), status()], [200, 200]);
+    drop(first);
+    assert_eq!(status(), 202);
+    // Back again, and first in the order: but the other one is in use now.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let again = loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => break listener,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
+    assert_eq!([status(), status()], [202, 202]);
+    again.set_nonblocking(true).unwrap();
+    assert_eq!(
+        again.accept().unwrap_err().kind(),
+        io::ErrorKind::WouldBlock
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod archives;
 pub(crate) mod command;
+pub(crate) mod fronts;
 pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod members;
@@ -12,3 +13,4 @@ pub(crate) mod pushing;
 pub(crate) mod registry;
 pub(crate) mod scripted;
 pub(crate) mod tls;
+pub(crate) mod tunnels;
