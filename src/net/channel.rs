@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustls::ClientConnection;
 
+use super::failure::Fault;
 use super::untrusted;
 use super::wire::is_pause;
 
@@ -45,6 +46,8 @@ struct Layer {
     below: Link,
     /// A client certificate is there to be shown.
     identified: bool,
+    /// Why the session is over: whoever looked first may not have been the one to tell.
+    fault: Option<Fault>,
 }
 
 impl Channel {
@@ -75,6 +78,7 @@ impl Channel {
             session,
             below,
             identified,
+            fault: None,
         }));
     }
 
@@ -84,7 +88,11 @@ impl Channel {
             return Ok(true);
         };
         if layer.is_pending() {
-            layer.flush_once()?;
+            match layer.flush_once() {
+                // Who refuses our certificate says so and goes, while we are still sending.
+                Err(error) if !is_pause(&error) => return Err(layer.last_words(error)),
+                outcome => outcome?,
+            }
         } else if layer.session.is_handshaking() {
             if layer.session.read_tls(&mut layer.below)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -205,6 +213,9 @@ impl Layer {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return outcome,
             }
+            if let Some(fault) = &self.fault {
+                return Err(told(fault));
+            }
             if self.is_pending() {
                 // Where nothing can be sent any more, something may still be there to be read.
                 let _ = self.flush_once();
@@ -227,10 +238,24 @@ impl Layer {
         }
     }
 
+    /// What the other side has said before it broke the connection, else `error`.
+    fn last_words(&mut self, error: io::Error) -> io::Error {
+        while matches!(self.session.read_tls(&mut self.below), Ok(1..)) {
+            if let Err(fault) = self.process() {
+                return fault;
+            }
+        }
+        error
+    }
+
     fn process(&mut self) -> io::Result<rustls::IoState> {
         self.session.process_new_packets().map_err(|error| {
             let fault = untrusted::fault(&error, self.identified);
-            io::Error::new(io::ErrorKind::InvalidData, fault)
+            told(self.fault.insert(fault))
         })
     }
+}
+
+fn told(fault: &Fault) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, fault.clone())
 }

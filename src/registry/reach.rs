@@ -89,7 +89,17 @@ impl Reach {
         let other = send(second);
         let understood = match &other {
             Ok(_) => true,
-            Err(failure) => second == Scheme::Https && failure.kind == FailureKind::Trust,
+            // TLS was agreed on, or would have been.
+            Err(failure) => {
+                second == Scheme::Https
+                    && matches!(
+                        failure.kind,
+                        FailureKind::Trust
+                            | FailureKind::Closed
+                            | FailureKind::Stalled
+                            | FailureKind::Malformed
+                    )
+            }
         };
         if understood {
             self.decide(second, true);
@@ -251,6 +261,13 @@ mod tests {
         check(loopback(), &bad, &no(Tls), "http https ", http);
         check(loopback(), &no(Malformed), &ok, "http https ", https);
         check(loopback(), &no(Closed), &no(Trust), "http https ", https);
+        check(
+            loopback(),
+            &no(Malformed),
+            &no(Closed),
+            "http https ",
+            https,
+        );
         check(loopback(), &no(Connect), &no(Connect), "http https ", None);
         check(insecure(), &ok, &ok, "https ", https);
         check(insecure(), &ok, &no(Tls), "https http ", http);
