@@ -1,5 +1,6 @@
 //! What goes well: bodies and headers arrive, connections are used again or opened ahead.
 
+use std::fs;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::thread;
@@ -148,6 +149,26 @@ fn one_address_is_used_for_as_long_as_it_takes_connections() {
     assert_eq!(
         again.accept().unwrap_err().kind(),
         io::ErrorKind::WouldBlock
+    );
+}
+
+#[test]
+fn the_system_looks_after_silent_connections() {
+    let server = Scripted::start([on("*", "/").then(answer(200))]);
+    let http = http();
+    get(&http, &server.url("/")).unwrap();
+    // proc_net_tcp(5): addresses in hexadecimal, the state (01 is established), the timer (02 is
+    // keep-alive).
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{:04X}", server.address().port());
+    let rows = table.lines().map(|row| row.split_whitespace().collect());
+    let timers: Vec<String> = rows
+        .filter(|row: &Vec<&str>| row.len() > 5 && row[2].ends_with(&port) && row[3] == "01")
+        .map(|row| row[5].to_owned())
+        .collect();
+    assert!(
+        timers.len() == 1 && timers[0].starts_with("02:"),
+        "{timers:?}"
     );
 }
 
