@@ -36,6 +36,7 @@ use crate::cli::args::{Args, Command, Output};
 use crate::cli::settings::Settings;
 pub use crate::cli::signals::Signal;
 use crate::cli::usage::UsageError;
+use crate::net::redact;
 use crate::observe::console::Console;
 use crate::observe::text::safe;
 use crate::push::report::{Bytes, ErrorReport, Outcome, Report};
@@ -188,8 +189,13 @@ impl Streams {
         }
     }
 
-    /// Wrong usage, said in the form that was asked for.
+    /// Wrong usage, said in the form that was asked for. What was typed is quoted; a password in a URL is
+    /// not.
     fn refuse(mut self, error: &UsageError) -> Exit {
+        let error = UsageError {
+            message: redact(&error.message),
+            hint: error.hint.as_deref().map(redact),
+        };
         summary::error(&self.console, &error.message, error.hint.as_deref());
         if self.output == Output::Json {
             let report = Report {

@@ -47,7 +47,11 @@ pub struct ReferenceError {
 impl Host {
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let (name, port) = split_port(text);
-        let checked = check_host_name(name).and_then(|()| port.map_or(Ok(()), check_port));
+        let checked = match text.contains('@') {
+            // The parts are not quoted: one of them may be a password.
+            true => Err("it has a user name in front".to_owned()),
+            false => check_host_name(name).and_then(|()| port.map_or(Ok(()), check_port)),
+        };
         checked.map_err(|why| ReferenceError::refused(text, "host", &why))?;
         let hub = [DOCKER_HUB, "index.docker.io"];
         if port.is_none() && hub.iter().any(|known| name.eq_ignore_ascii_case(known)) {

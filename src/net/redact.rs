@@ -119,15 +119,20 @@ fn redact_word(word: &str) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// RFC 3986 section 3.2.1.
+/// RFC 3986 section 3.2.1; without a scheme too, where it cannot be a name with a tag and a digest.
 fn without_userinfo(word: &str) -> String {
-    let Some((scheme, rest)) = word.split_once("://") else {
+    let start = word.find("//").map_or(0, |slashes| slashes + 2);
+    let (scheme, rest) = word.split_at(start);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let Some((user, host)) = rest[..end].rsplit_once('@') else {
         return word.to_owned();
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://{HIDDEN}{}", &rest[at..]),
-        None => word.to_owned(),
+    let digest = ["sha256:", "sha512:"]
+        .iter()
+        .any(|name| host.starts_with(name));
+    match start > 0 || (user.contains(':') && !digest) {
+        true => format!("{scheme}{HIDDEN}@{host}{}", &rest[end..]),
+        false => word.to_owned(),
     }
 }
 
@@ -207,6 +212,14 @@ mod tests {
             ("what is this/that? nothing", "what is this/that? nothing"),
             ("team/app:1@sha256:12ab", "team/app:1@sha256:12ab"),
             ("mail me@example.com", "mail me@example.com"),
+            (
+                "app:1@sha256:12ab of h:5000/app@v1",
+                "app:1@sha256:12ab of h:5000/app@v1",
+            ),
+            (
+                "no host: me:pw@h/x or //pw@h",
+                "no host: ***@h/x or //***@h",
+            ),
             (
                 "proxy http://me:pw@proxy.example:3128/ said no",
                 "proxy http://***@proxy.example:3128/ said no",

@@ -352,6 +352,63 @@ fn users_in_a_location_are_not_shown() {
     output.expect_stderr("the Location carries a user name");
 }
 
+/// What should not have been typed is at least not repeated.
+#[test]
+fn passwords_in_urls_are_not_repeated() {
+    let home = Home::new();
+    let config = home.write(
+        "config.json",
+        "{\"registries\": {\"https://robot:hunter2@h\": {}}}",
+    );
+    for words in [
+        &["push", "source", "https://robot:hunter2@localhost/demo/"][..],
+        &["push", "source", "http://hunter2@localhost/demo"],
+        &["push", "-u", "robot:hunter2", "source", "localhost:1/"],
+        &[
+            "push",
+            "--rename",
+            "https://robot:hunter2@h=x",
+            "source",
+            "h/",
+        ],
+        &["push", "--config", &config, "source", "localhost:1/"],
+        &["login", "https://robot:hunter2@localhost/"],
+        &["login", "robot:hunter2@localhost"],
+        &["login", "-u", "robot:hunter2", "localhost"],
+    ] {
+        for json in [&["-o", "json"][..], &[]] {
+            let json = json.iter().filter(|_| words[0] == "push");
+            let command = hoist(words.iter().chain(json));
+            let output = command.current_dir(home.0.path()).run().expect_code(2);
+            home.unseen(&home.files(), &output, &["hunter2"]);
+        }
+    }
+}
+
+/// Only docker's file has the password, and nobody is told.
+#[test]
+fn a_login_that_is_kept_is_told_to_nobody() {
+    for code in [200, 401, 403] {
+        let home = Home::new();
+        let before = home.files();
+        let said = answer(code).body(format!("{PASSWORD} {BASIC}"));
+        let server = Scripted::start([challenge(), on("*", "/").then(said)]);
+        let host = server.address().to_string();
+        let login = hoist(["login", "-vv", "-u", "robot", "--password-stdin"]).arg(host);
+        let login = login.stdin(PASSWORD).env("HOME", home.0.path());
+        let output = login.run();
+        assert_eq!(output.code() == Some(0), code == 200, "{output}");
+        if code == 200 {
+            let kept = home.files();
+            let docker = home.path(".docker/config.json").display().to_string();
+            assert!(kept.iter().any(|(path, _)| *path == docker), "{output}");
+            home.unseen(&kept, &output, &OF_PASSWORD);
+        } else {
+            home.unseen(&before, &output, &OF_PASSWORD);
+        }
+    }
+}
+
 /// proc_pid_cmdline(5): what everybody on the machine can see.
 #[cfg(target_os = "linux")]
 #[test]
