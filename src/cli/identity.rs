@@ -47,6 +47,7 @@ pub(crate) fn whereabouts<'a>(args: &'a Args, around: &'a Surroundings) -> Where
         env: &around.env,
         user_id: rustix::process::getuid().as_raw(),
         auth_file: args.auth_file.as_deref(),
+        stop: &around.stop,
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use crate::cli::args::Args;
 use crate::cli::options::Given;
@@ -27,6 +28,8 @@ use crate::registry::clock::{Stop, SystemClock};
 use crate::registry::error::{Error, ErrorKind};
 use crate::registry::keychain::{Keeper, Keys};
 
+/// What is left behind is what waits for an answer from a person, or from the registry.
+const PATIENCE: Duration = Duration::from_millis(200);
 const USAGE: &str = "hoist login HOST";
 
 /// Everything a login needs to know.
@@ -37,6 +40,7 @@ struct Attempt {
     keeper: Keeper,
     terminal: Terminal,
     console: Console,
+    stop: Stop,
 }
 
 /// Why nobody is logged in.
@@ -59,6 +63,7 @@ pub(crate) fn run(settings: &Settings, around: Surroundings, mut streams: Stream
     };
     logging::start(logging::Filter::of(&attempt.args), &streams.console);
     let (terminal, host) = (attempt.terminal.clone(), attempt.host.clone());
+    let stop = around.stop.clone();
     let mut around = around;
     let signals = std::mem::replace(&mut around.signals, Box::new(|| Ok(channel().1)));
     let (sender, happenings) = channel();
@@ -89,6 +94,9 @@ pub(crate) fn run(settings: &Settings, around: Surroundings, mut streams: Stream
             if terminal.abandon() {
                 streams.console.ask("\n");
             }
+            stop.stop();
+            // A helper that runs is ended first.
+            _ = happenings.recv_timeout(PATIENCE);
             summary::error(&streams.console, "interrupted", None);
             Exit::of(signal)
         }
@@ -120,6 +128,7 @@ fn settle(
         keeper,
         terminal: Terminal::new(console),
         console: console.clone(),
+        stop: around.stop.clone(),
     })
 }
 
@@ -222,7 +231,7 @@ impl Attempt {
             insecure: self.args.insecure,
         };
         let clock = SystemClock {
-            stop: Stop::default(),
+            stop: self.stop.clone(),
         };
         let events = Warnings {
             console: self.console.clone(),

@@ -40,6 +40,7 @@ use crate::net::redact;
 use crate::observe::console::Console;
 use crate::observe::text::safe;
 use crate::push::report::{Bytes, ErrorReport, Outcome, Report};
+use crate::registry::clock::Stop;
 
 /// A process as data: what `main` collects, and what tests make up.
 pub struct Process {
@@ -251,6 +252,7 @@ pub fn run(process: Process) -> Exit {
         stdin_is_terminal: process.stdin_is_terminal,
         stderr_is_terminal: process.stderr_is_terminal,
         signals: process.signals,
+        stop: Stop::default(),
     };
     let command = typed.command;
     let settled = Settings::gather(typed, &surroundings.env)
@@ -284,6 +286,8 @@ struct Surroundings {
     stdin_is_terminal: bool,
     stderr_is_terminal: bool,
     signals: Signals,
+    /// Set when a signal came.
+    stop: Stop,
 }
 
 /// The text that was asked for instead of a command's work, or besides any.

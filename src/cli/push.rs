@@ -37,7 +37,7 @@ pub(crate) fn run(settings: &Settings, mut around: Surroundings, mut streams: St
     let begun = Instant::now();
     let tally = Tally::default();
     let observers = observers(push.display, &streams.console, &tally);
-    let (ending, signal) = attend(push.operation, observers, around.signals, &streams.console);
+    let (ending, signal) = attend(push.operation, observers, around, &streams.console);
     let mut report = match ending {
         Ending::Reported(report) => report,
         Ending::Panicked => empty_report(
@@ -80,12 +80,12 @@ enum Happening {
 fn attend(
     operation: Operation,
     mut observers: Vec<Box<dyn Observer>>,
-    signals: Signals,
+    around: Surroundings,
     console: &Console,
 ) -> (Ending, Option<Signal>) {
     let (sender, happenings) = channel();
-    let stop = Stop::default();
-    listen(signals, sender.clone(), console);
+    let stop = around.stop;
+    listen(around.signals, sender.clone(), console);
     let stopped = stop.clone();
     let work = move || {
         let report = catch_unwind(AssertUnwindSafe(|| operation.run(&mut observers, &stopped)));

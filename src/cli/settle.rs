@@ -241,6 +241,7 @@ fn columns(around: &Surroundings) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::clock::Stop;
 
     fn around(env: &[(&str, &str)], terminal: bool) -> Surroundings {
         let env = env.iter().map(|(key, value)| (key.into(), value.into()));
@@ -251,6 +252,7 @@ mod tests {
             stdin_is_terminal: false,
             stderr_is_terminal: terminal,
             signals: Box::new(|| Ok(std::sync::mpsc::channel().1)),
+            stop: Stop::default(),
         }
     }
 

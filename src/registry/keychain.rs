@@ -17,6 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::image::reference::{Host, Repository};
 use crate::observe::event::{Emit, Event};
+use crate::registry::clock::Stop;
 use crate::registry::credentials::{Credentials, Keychain, Login};
 use crate::registry::keychain::document::{Document, HelperName, Said};
 use crate::registry::keychain::file::Content;
@@ -70,7 +71,7 @@ impl Keys {
             server: Server::new(host),
             places: Vec::new(),
             variable: None,
-            programs: Programs::new(&BTreeMap::new()),
+            programs: Programs::new(&BTreeMap::new(), &Stop::default()),
             state: Mutex::default(),
         }
     }
@@ -91,7 +92,7 @@ impl Keys {
             server: Server::new(host),
             places: whereabouts.all(),
             variable,
-            programs: Programs::new(whereabouts.env),
+            programs: Programs::new(whereabouts.env, whereabouts.stop),
             state: Mutex::default(),
         };
         keys.check()?;

@@ -114,7 +114,7 @@ impl Keeper {
             exists: false,
             text: Zeroizing::default(),
             helper: None,
-            programs: Programs::new(whereabouts.env),
+            programs: Programs::new(whereabouts.env, whereabouts.stop),
             warnings: Vec::new(),
         };
         keeper.read()?;

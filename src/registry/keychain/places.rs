@@ -7,6 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::registry::clock::Stop;
+
 /// One file, or one variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -35,6 +37,8 @@ pub struct Whereabouts<'a> {
     pub env: &'a BTreeMap<OsString, OsString>,
     pub user_id: u32,
     pub auth_file: Option<&'a Path>,
+    /// Ends helpers that run.
+    pub stop: &'a Stop,
 }
 
 impl Place {
@@ -145,6 +149,7 @@ mod tests {
             env: &env.collect(),
             user_id: 1000,
             auth_file: auth_file.map(Path::new),
+            stop: &Stop::default(),
         };
         whereabouts.all().iter().map(Place::to_string).collect()
     }

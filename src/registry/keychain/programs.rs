@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::net::Secret;
+use crate::registry::clock::Stop;
 use crate::registry::credentials::Login;
 
 /// How long a program gets. Some ask a person, or the network.
@@ -29,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LONGEST: u64 = 256 << 10;
 /// How often an ending program is looked at.
 const LOOK: Duration = Duration::from_millis(2);
+const LOOK_FOR_STOP: Duration = Duration::from_millis(50);
 /// What all of them print when they do not know a registry.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 /// Secrets that hoist was given and that are none of a helper's business.
@@ -39,6 +41,7 @@ const PRIVATE: [&str; 2] = ["HOIST_PASSWORD", "DOCKER_AUTH_CONFIG"];
 pub(super) struct Programs {
     env: BTreeMap<OsString, OsString>,
     patience: Duration,
+    stop: Stop,
 }
 
 /// Why a program did not do what it should: a fragment that follows its name.
@@ -48,6 +51,7 @@ pub(super) enum Trouble {
     Missing,
     Unstartable(io::Error),
     Late(Duration),
+    Stopped,
     TooMuch,
     Failed(ExitStatus),
     Garbage,
@@ -74,12 +78,13 @@ impl fmt::Debug for Programs {
 }
 
 impl Programs {
-    pub(super) fn new(env: &BTreeMap<OsString, OsString>) -> Self {
+    pub(super) fn new(env: &BTreeMap<OsString, OsString>, stop: &Stop) -> Self {
         let mut env = env.clone();
         env.retain(|name, _| !PRIVATE.iter().any(|private| name == private));
         Self {
             env,
             patience: PATIENCE,
+            stop: stop.clone(),
         }
     }
 
@@ -171,16 +176,29 @@ impl Programs {
             };
             Builder::new().spawn(read).map_err(Trouble::Unstartable)?;
         }
-        let output = receiver
-            .recv_timeout(self.patience)
-            .map_err(|_| Trouble::Late(self.patience))?
-            .map_err(Trouble::Unstartable)?;
+        let output = self.wait(&receiver, deadline)?;
+        let output = output.map_err(Trouble::Unstartable)?;
         if output.len() as u64 > LONGEST {
             return Err(Trouble::TooMuch);
         }
         let status = running.wait(deadline).map_err(Trouble::Unstartable)?;
         let status = status.ok_or(Trouble::Late(self.patience))?;
         Ok((status, output))
+    }
+
+    /// Until the output has ended, the deadline has come, or it is time to stop.
+    fn wait<T>(&self, output: &Receiver<T>, deadline: Instant) -> Result<T, Trouble> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.stop.is_stopped() {
+                return Err(Trouble::Stopped);
+            }
+            match output.recv_timeout(left.min(LOOK_FOR_STOP)) {
+                Ok(output) => return Ok(output),
+                Err(_) if left.is_zero() => return Err(Trouble::Late(self.patience)),
+                Err(_) => {}
+            }
+        }
     }
 
     /// The first one on `PATH`, whose relative folders are passed over.
@@ -221,6 +239,7 @@ impl fmt::Display for Trouble {
             Self::Late(patience) => {
                 write!(f, "took longer than {} s and was ended", patience.as_secs())
             }
+            Self::Stopped => f.write_str("was ended"),
             Self::TooMuch => f.write_str("printed more than 256 KiB and was ended"),
             Self::Failed(status) => write!(f, "failed ({status})"),
             Self::Garbage => f.write_str("printed something that is no credentials"),

@@ -8,6 +8,7 @@ use std::sync::{Barrier, Mutex};
 use hoist::image::reference::{Host, Repository};
 use hoist::observe::event::{Emit, Event};
 use hoist::registry::client::{Keychain as _, Login};
+use hoist::registry::clock::Stop;
 use hoist::registry::keychain::{Keys, Whereabouts};
 
 use crate::credentials::home::Home;
@@ -37,6 +38,7 @@ fn keys(home: &Home) -> Keys {
         env: &BTreeMap::from(env),
         user_id: 0,
         auth_file: None,
+        stop: &Stop::default(),
     };
     Keys::new(&Host::parse(&home.host()).unwrap(), &whereabouts).unwrap()
 }

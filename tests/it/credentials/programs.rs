@@ -1,7 +1,45 @@
 //! Helpers: programs that keep credentials, in `tests/credential-helper.sh`.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use crate::credentials::DOCKER;
 use crate::credentials::home::{Home, found};
+
+#[test]
+fn a_signal_ends_a_helper_that_hangs_with_all_it_started() {
+    let home = Home::welcome();
+    home.helper("hangs");
+    home.write(&[(DOCKER, r#"{"credsStore":"hangs"}"#)]);
+    let log_in = home.log("login", &[], &["-u", "me", "--password-stdin"]);
+    for (command, code) in [(home.push(&[], &[]), 130), (log_in.stdin("p"), 130)] {
+        let running = command.spawn();
+        let ids = ["parent", "child"].map(|name| home.path(name));
+        let begun = Instant::now();
+        let id = |file: &String| fs::read_to_string(file).unwrap_or_default();
+        while ids.iter().any(|file| !id(file).ends_with('\n')) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "it does not start"
+            );
+            std::thread::yield_now();
+        }
+        running.signal("INT");
+        running.wait().expect_code(code);
+        for file in &ids {
+            let process = format!("/proc/{}/status", id(file).trim());
+            let alive = || {
+                let status = fs::read_to_string(&process).unwrap_or_default();
+                status.contains("State:") && !status.contains("State:\tZ")
+            };
+            while alive() {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{file} lives on");
+                std::thread::yield_now();
+            }
+            fs::remove_file(file).unwrap();
+        }
+    }
+}
 
 #[test]
 fn helpers_are_asked_first_and_their_troubles_are_warnings() {

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::registry::clock::Stop;
 use crate::registry::credentials::Login;
 use crate::registry::keychain::programs::Programs;
 
@@ -26,7 +27,7 @@ fn programs(dir: &Path, suffixes: &[&str], patience: Duration) -> Programs {
     let env = env.iter().map(|(name, value)| (name.into(), value.into()));
     Programs {
         patience,
-        ..Programs::new(&env.collect::<BTreeMap<_, _>>())
+        ..Programs::new(&env.collect::<BTreeMap<_, _>>(), &Stop::default())
     }
 }
 
