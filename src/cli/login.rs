@@ -225,6 +225,7 @@ impl Attempt {
     fn check(&self, credentials: Credentials) -> Result<Checked, Error> {
         let settings = client::Settings {
             keychain: Arc::new(Keys::given(&self.host, credentials)),
+            known_service: None,
             retries: 0,
             chunk_size: None,
             plain_http: self.args.plain_http,

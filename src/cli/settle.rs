@@ -68,6 +68,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
         fail_fast: args.fail_fast,
         registry: client::Settings {
             keychain,
+            known_service: None,
             retries: args.retries.unwrap_or(standard.registry.retries),
             chunk_size: args.chunk_size,
             plain_http: args.plain_http,

@@ -88,6 +88,7 @@ impl Operation {
             fail_fast: false,
             registry: client::Settings {
                 keychain: Arc::new(client::Anonymous),
+                known_service: None,
                 retries: 5,
                 chunk_size: None,
                 plain_http: false,

@@ -10,12 +10,12 @@ use crate::image::source::{Body, StreamBody};
 use crate::net::Method;
 use crate::observe::event::Meter;
 use crate::registry::answer::is_page;
-use crate::registry::call::{Answer, Call};
+use crate::registry::call::{Access, Answer, Call};
 use crate::registry::client::Client;
 use crate::registry::endpoint;
 use crate::registry::error::{Error, ErrorKind};
 use crate::registry::manifests::Presence;
-use crate::registry::retry::Halt;
+use crate::registry::retry::{Class, Halt};
 use crate::registry::upload::{Held, Session, parse_range};
 
 /// A blob of known digest and size to bring into `repository`.
@@ -119,10 +119,28 @@ impl Client {
         }
     }
 
+    /// Sends a question. Nothing where its token was refused, though not the credentials: a check
+    /// cannot fail a push.
+    pub(super) fn check(&self, operation: &str, call: Call<'_>) -> Result<Option<Answer>, Halt> {
+        match self.exchange(operation, call) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Halt::Fail(error))
+                if error.kind == ErrorKind::Auth && error.status.is_some_and(|s| s != 401) =>
+            {
+                Ok(None)
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
     /// Whether a blob is there, by HEAD. What is refused is [`Sight::Unknown`].
     pub(super) fn see_blob(&self, subject: Subject<'_>) -> Result<Sight, Halt> {
         let target = endpoint::blob(subject.repository, subject.digest);
-        let answer = self.exchange(subject.operation, Call::new(Method::Head, target))?;
+        let access = Access::Repository(subject.repository);
+        let call = Call::new(Method::Head, target, access);
+        let Some(answer) = self.check(subject.operation, call)? else {
+            return Ok(Sight::Unknown);
+        };
         match answer.status() {
             200 if is_page(&answer.response) => Ok(Sight::Unknown),
             // Whoever we were sent to knows nothing of digests: only the size speaks for it.
@@ -141,8 +159,18 @@ impl Client {
         from: &Repository,
     ) -> Result<Mounted, Halt> {
         let target = endpoint::mount(subject.repository, subject.digest, from);
-        let answer = self.exchange(subject.operation, Call::new(Method::Post, target))?;
         let same = from == subject.repository;
+        let into = subject.repository;
+        let access = match same {
+            true => Access::Repository(into),
+            false => Access::Mount { into, from },
+        };
+        let call = Call::new(Method::Post, target, access);
+        let answer = match self.exchange(subject.operation, call) {
+            Ok(answer) => answer,
+            Err(halt) if !same && is_refusal(&halt) => return Ok(Mounted::Refused),
+            Err(halt) => return Err(halt),
+        };
         match answer.status() {
             201 => {
                 if same {
@@ -166,7 +194,8 @@ impl Client {
         operation: &str,
         repository: &Repository,
     ) -> Result<Session, Halt> {
-        let call = Call::new(Method::Post, endpoint::uploads(repository));
+        let access = Access::Repository(repository);
+        let call = Call::new(Method::Post, endpoint::uploads(repository), access);
         let answer = self.exchange(operation, call)?;
         match answer.status() {
             202 => Ok(self.session(operation, &answer)?),
@@ -220,6 +249,7 @@ impl Client {
     pub(super) fn settle_session(
         &self,
         operation: &str,
+        repository: &Repository,
         session: &mut Session,
         most: u64,
     ) -> Result<bool, Halt> {
@@ -228,7 +258,8 @@ impl Client {
         }
         let mut last: Option<Held> = None;
         for _ in 0..MOST_QUESTIONS {
-            let call = Call::new(Method::Get, session.location().clone());
+            let access = Access::Repository(repository);
+            let call = Call::new(Method::Get, session.location().clone(), access);
             let answer = self.exchange(operation, call)?;
             let range = answer.response.header("range").and_then(parse_range);
             let held = match (answer.status(), range) {
@@ -309,6 +340,14 @@ impl Client {
             Err(Halt::Again(_)) => Ok(false),
             Err(Halt::Fail(error)) => Err(*error),
         }
+    }
+}
+
+/// No token for a mount, for whatever reason but too much to do: then there is no mount.
+fn is_refusal(halt: &Halt) -> bool {
+    match halt {
+        Halt::Fail(error) => error.kind == ErrorKind::Auth,
+        Halt::Again(trouble) => trouble.class == Class::Passing,
     }
 }
 

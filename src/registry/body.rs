@@ -42,6 +42,14 @@ impl Content<'_> {
     pub(super) fn can_repeat(&self) -> bool {
         !matches!(self, Self::Pour(_))
     }
+
+    /// Bytes of a blob: a session may have kept some of them.
+    pub(super) fn is_upload(&self) -> bool {
+        match self {
+            Self::Empty | Self::Document(_) => false,
+            Self::Piece { .. } | Self::Part { .. } | Self::Pour(_) => self.len() != Some(0),
+        }
+    }
 }
 
 /// Yields exactly `left` bytes of `inner`, or an error: HTTP clients hang on a body that is too short.

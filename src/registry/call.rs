@@ -1,19 +1,36 @@
 //! One request to a registry, and the answer to it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::{Method, Response};
+use crate::image::reference::Repository;
+use crate::net::{Method, Response, Secret};
 use crate::registry::answer::Refusal;
+use crate::registry::auth::{Denied, Identity};
 use crate::registry::body::Content;
-use crate::registry::credentials::Denied;
 use crate::registry::endpoint::Target;
 
 const ANSWER_LIMIT: u64 = 256 << 10;
+
+/// What a request needs to be allowed to touch.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Access<'a> {
+    Host,
+    Repository(&'a Repository),
+    /// `into` as any other write, and reading `from`.
+    Mount {
+        into: &'a Repository,
+        from: &'a Repository,
+    },
+}
 
 /// One request, as often as it takes.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) target: Target,
+    pub(super) access: Access<'a>,
+    /// The value of `Authorization`.
+    pub(super) authorization: Option<Arc<Secret>>,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) content: Content<'a>,
     /// Longest wait for the answer once the body is out; as long as a stall may be, unless said.
@@ -30,16 +47,33 @@ pub(super) struct Answer {
     pub(super) target: Target,
     /// How often we were sent on.
     pub(super) redirects: usize,
+    /// Who asked, as far as the registry was told.
+    pub(super) identity: Option<Arc<Identity>>,
     /// Why a 401 is the last word.
     pub(super) denied: Option<Denied>,
     pub(super) began: Instant,
 }
 
+impl<'a> Access<'a> {
+    /// Whose credentials are to be used.
+    pub(super) fn repository(self) -> Option<&'a Repository> {
+        match self {
+            Self::Host => None,
+            Self::Repository(repository)
+            | Self::Mount {
+                into: repository, ..
+            } => Some(repository),
+        }
+    }
+}
+
 impl<'a> Call<'a> {
-    pub(super) fn new(method: Method, target: Target) -> Self {
+    pub(super) fn new(method: Method, target: Target, access: Access<'a>) -> Self {
         Self {
             method,
             target,
+            access,
+            authorization: None,
             headers: Vec::new(),
             content: Content::Empty,
             patience: None,
@@ -56,6 +90,15 @@ impl<'a> Call<'a> {
         self.content = content;
         self.patience = Some(patience);
         self
+    }
+
+    pub(super) fn writes(&self) -> bool {
+        !matches!(self.method, Method::Get | Method::Head)
+    }
+
+    /// Whether there is a body at all.
+    pub(super) fn has_body(&self) -> bool {
+        self.content.len() != Some(0)
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use crate::net::{Failure, FailureKind};
 use crate::registry::answer::{self, Refusal, clean};
+use crate::registry::auth::{Denied, Identity};
 use crate::registry::call::Answer;
 use crate::registry::client::Client;
-use crate::registry::credentials::Denied;
 use crate::registry::endpoint::Target;
 use crate::registry::error::{Error, ErrorKind};
 use crate::registry::limit::parse_retry_after;
@@ -34,11 +34,15 @@ impl Client {
             429 | 503 => again(self.pressure(answer), error(ErrorKind::Pressure)),
             401 => self.unauthorised(operation, answer, &refusal).into(),
             403 if answer.target.is_own() => {
-                let hint = match self.authority.username() {
-                    Some(user) => format!("check what the user {} may do there", clean(user, 80)),
-                    None => CREDENTIALS.to_owned(),
+                let mut error = error(ErrorKind::Auth);
+                let hint = match &answer.identity {
+                    Some(identity) => {
+                        error.reason = format!("{} (to {identity})", error.reason);
+                        may_do(identity)
+                    }
+                    None => self.login_hint(),
                 };
-                error(ErrorKind::Auth).hint(hint).into()
+                error.hint(hint).into()
             }
             300..=399 => {
                 let mut error = error(ErrorKind::Refused);
@@ -113,7 +117,7 @@ impl Client {
             FailureKind::Trust | FailureKind::Proxy | FailureKind::ProxyLogin => {
                 let refused = unreachable();
                 if target.is_own() {
-                    self.reach.bury(&refused);
+                    self.reach.contact.bury(&refused);
                 }
                 refused.into()
             }
@@ -143,11 +147,11 @@ impl Client {
 
     fn unconnected(&self, mut error: Error, target: &Target, began: Instant) -> Halt {
         let retries = self.settings.retries;
-        if target.is_own() && self.reach.failed(self.clock.now(), retries) {
+        if target.is_own() && self.reach.contact.failed(self.clock.now(), retries) {
             if retries > 0 {
                 error.reason.push_str(", for 30 s");
             }
-            self.reach.bury(&error);
+            self.reach.contact.bury(&error);
             return error.into();
         }
         let class = Class::Unconnected;
@@ -159,23 +163,71 @@ impl Client {
         .into()
     }
 
+    /// A 401 to a body: with another token the rest of it is sent.
+    pub(super) fn renewed(&self, operation: &str, answer: &Answer) -> Halt {
+        let refusal = answer.refusal();
+        Trouble {
+            error: self.refusal(ErrorKind::Auth, operation, answer, &refusal),
+            class: Class::Renewed,
+            began: answer.began,
+        }
+        .into()
+    }
+
     fn unauthorised(&self, operation: &str, answer: &Answer, refusal: &Refusal) -> Error {
-        let mut error = self.refusal(ErrorKind::Auth, operation, answer, refusal);
-        let user = clean(self.authority.username().unwrap_or_default(), 80);
-        let (what, hint) = match answer.denied {
+        let error = self.refusal(ErrorKind::Auth, operation, answer, refusal);
+        let identity = answer.identity.as_deref();
+        let who = match identity {
+            Some(identity) => format!("for {identity}"),
+            None => "without credentials".to_owned(),
+        };
+        let (what, hint) = match &answer.denied {
             _ if !answer.target.is_own() => {
-                ("credentials are only sent to the registry".into(), None)
+                ("credentials are only sent to the registry".to_owned(), None)
             }
-            Some(Denied::TokensOnly) => ("token authentication is not supported yet".into(), None),
-            Some(Denied::NoCredentials) => ("no credentials were given".into(), Some(CREDENTIALS)),
-            Some(Denied::Refused) | None => (
-                format!("the credentials of {user} were refused"),
-                Some(CREDENTIALS),
+            Some(Denied::Refused) => (refused(identity), Some(self.login_hint())),
+            Some(Denied::TooWeak(scopes)) if scopes.is_empty() => (
+                format!("the token {who} does not allow it"),
+                Some(identity.map_or_else(|| self.login_hint(), may_do)),
+            ),
+            Some(Denied::TooWeak(scopes)) => (
+                format!(
+                    "the token {who} does not allow {}",
+                    clean(&scopes.to_string(), 200)
+                ),
+                Some(identity.map_or_else(|| self.login_hint(), may_do)),
+            ),
+            Some(Denied::TokensRefused) => (
+                format!("each token {who} was refused"),
+                Some(CLOCKS.to_owned()),
+            ),
+            Some(Denied::NoPassword) => (
+                "it asks for a password, and there is a token only".to_owned(),
+                Some(self.login_hint()),
+            ),
+            Some(Denied::Realm(why)) => (
+                format!("the token service it names {}", clean(why, 200)),
+                None,
+            ),
+            Some(Denied::NoChallenge) => ("without saying what it asks for".to_owned(), None),
+            Some(Denied::NoCredentials) | None => (
+                "no credentials were given".to_owned(),
+                Some(self.login_hint()),
             ),
         };
-        error.reason = format!("{} ({what})", error.reason);
-        error.hint = hint.map(str::to_owned);
-        error
+        Error {
+            reason: format!("{} ({what})", error.reason),
+            hint,
+            ..error
+        }
+    }
+
+    /// What to try where it is not known who we are.
+    pub(super) fn login_hint(&self) -> String {
+        format!(
+            "hoist login {}, or --username NAME with --password-stdin",
+            self.endpoint.name()
+        )
     }
 
     fn refusal(
@@ -210,7 +262,24 @@ impl Client {
     }
 }
 
-const CREDENTIALS: &str = "--username NAME and --password-stdin";
+const CLOCKS: &str =
+    "compare the clocks of the registry and of its token service, and the keys they share";
+
+pub(super) fn may_do(identity: &Identity) -> String {
+    match identity.username() {
+        Some(user) => format!("check what the user {user} may do there"),
+        None => "check what this token may do there".to_owned(),
+    }
+}
+
+/// "the credentials of me (from --username) were refused"
+pub(super) fn refused(identity: Option<&Identity>) -> String {
+    match identity {
+        Some(identity) if identity.username().is_some() => format!("{identity} were refused"),
+        Some(identity) => format!("{identity} was refused"),
+        None => "no credentials were given".to_owned(),
+    }
+}
 
 /// A round size, not above `most`.
 fn chunk_size(most: u64) -> String {

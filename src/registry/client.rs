@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::image::reference::Host;
 use crate::net::{self, Failure, FailureKind, Http, Method, Payload, Response};
 use crate::observe::event::Emit;
+use crate::registry::auth::{Asked, Authority, Denied, Pass, Tries};
 use crate::registry::body::{Content, Exactly};
 use crate::registry::call::{Answer, Call};
 use crate::registry::challenge::{self, Challenge};
 use crate::registry::clock::Clock;
-use crate::registry::credentials::{Asked, Authority};
 use crate::registry::endpoint::{self, Endpoint, Target};
 use crate::registry::error::Error;
 use crate::registry::limit::Limit;
@@ -21,6 +21,7 @@ use crate::registry::reach::Reach;
 use crate::registry::retry::Halt;
 use crate::registry::url::{LocationError, without_query};
 
+pub use crate::registry::auth::TokenService;
 pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask};
 pub use crate::registry::credentials::{Anonymous, Credentials, Keychain, Login};
 pub use crate::registry::endpoint::{api_host, url};
@@ -31,6 +32,9 @@ pub use crate::registry::manifests::{ManifestFailure, ManifestName, Presence};
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub keychain: Arc<dyn Keychain>,
+    /// Where the registry's tokens came from the last time, so that the first request carries one.
+    /// What is not true any more is found out and dropped.
+    pub known_service: Option<TokenService>,
     /// Tries after the first, per blob or manifest.
     pub retries: u32,
     /// Largest body of one request; `None` lets answers and profiles decide.
@@ -72,9 +76,10 @@ pub(super) struct Counts {
 }
 
 /// Redirects that are followed in a row.
-const MOST_REDIRECTS: usize = 5;
+pub(super) const MOST_REDIRECTS: usize = 5;
 /// Idle connections that may turn out to be closed, one after the other.
 const MOST_STALE: usize = 64;
+
 impl Client {
     pub fn new(
         host: &Host,
@@ -85,12 +90,15 @@ impl Client {
     ) -> Self {
         let endpoint = Endpoint::new(host);
         let loopback = net::is_loopback(endpoint.host());
+        let known = settings.known_service.clone();
+        let learned = Learned::default();
+        learned.look_at_service(known.as_ref().and_then(|known| known.service.as_deref()));
         Self {
-            authority: Authority::new(&*settings.keychain, &*events),
+            authority: Authority::new(Arc::clone(&settings.keychain), known),
             reach: Reach::new(settings.plain_http, settings.insecure, loopback),
             limit: Limit::default(),
             profile: Profile::of(endpoint.host()),
-            learned: Learned::default(),
+            learned,
             counts: Counts::default(),
             endpoint,
             http,
@@ -142,50 +150,71 @@ impl Client {
         Err(Error::interrupted(operation))
     }
 
+    /// The token service that the registry's tokens came from in this run, for the next one to know.
+    pub fn token_service(&self) -> Option<TokenService> {
+        self.authority.token_service()
+    }
+
     /// Sends one request, with credentials where they are asked for, and follows redirects.
     pub(super) fn exchange(&self, operation: &str, mut call: Call<'_>) -> Result<Answer, Halt> {
         let mut redirects = 0;
-        let mut challenged = false;
+        let mut tries = Tries::default();
         loop {
             self.admit(operation)?;
+            let mut pass = self.authorise(operation, &call)?;
+            call.authorization = pass.header.clone();
             let began = self.clock.now();
-            let carried = call.target.is_own() && self.authority.header().is_some();
             let response = match self.send(&mut call) {
                 Ok(response) => response,
                 Err(failure) => return Err(self.failed(operation, &call.target, &failure, began)),
             };
-            let mut denied = None;
-            if response.status == 401 && call.target.is_own() {
-                match self.challenged(&response, carried) {
-                    Asked::Again if !challenged && call.content.can_repeat() => {
-                        challenged = true;
-                        continue;
-                    }
-                    Asked::Denied(why) => denied = Some(why),
-                    Asked::Again | Asked::Nothing => {}
+            let mut answer = Answer {
+                response,
+                target: call.target.clone(),
+                redirects,
+                identity: pass.identity.clone(),
+                denied: None,
+                began,
+            };
+            if answer.status() == 401 && call.target.is_own() {
+                match self.tried(&call, &pass, &mut tries, &answer) {
+                    None if !call.content.is_upload() => continue,
+                    None => return Err(self.renewed(operation, &answer)),
+                    Some(denied) => answer.denied = Some(denied),
                 }
+            } else {
+                pass.answered();
             }
             let follows = redirects < MOST_REDIRECTS && call.content.can_repeat();
-            if let Some(next) = self.redirect(operation, &call, &response)?
+            if let Some(next) = self.redirect(operation, &call, &answer.response)?
                 && follows
             {
                 redirects += 1;
                 call.target = next;
                 continue;
             }
-            return Ok(Answer {
-                response,
-                target: call.target,
-                redirects,
-                denied,
-                began,
-            });
+            return Ok(answer);
+        }
+    }
+
+    /// Reads a 401: why it is the last word, or nothing where the next try carries something else.
+    fn tried(
+        &self,
+        call: &Call<'_>,
+        pass: &Pass<'_>,
+        tries: &mut Tries,
+        answer: &Answer,
+    ) -> Option<Denied> {
+        match self.challenged(call, pass, &answer.response) {
+            Asked::Denied(why) => Some(why),
+            Asked::Again if tries.allow(pass) => None,
+            Asked::Again => Some(Denied::TokensRefused),
         }
     }
 
     /// Nothing begins at a dead host, during a pause, or when it is time to stop.
-    fn admit(&self, operation: &str) -> Result<(), Error> {
-        if let Some(dead) = self.reach.dead() {
+    pub(super) fn admit(&self, operation: &str) -> Result<(), Error> {
+        if let Some(dead) = self.reach.contact.dead() {
             let operation = operation.to_owned();
             return Err(Error { operation, ..dead });
         }
@@ -223,23 +252,7 @@ impl Client {
         })
     }
 
-    /// Reads a 401. One without a challenge says nothing: `/v2/` is asked then.
-    fn challenged(&self, response: &Response, carried: bool) -> Asked {
-        let challenges = self.challenges(response);
-        match self.authority.asked(&challenges, carried) {
-            Asked::Nothing => {}
-            other => return other,
-        }
-        let mut ping = Call::new(Method::Get, endpoint::ping());
-        match self.send(&mut ping) {
-            Ok(answer) if answer.status == 401 => {
-                self.authority.asked(&self.challenges(&answer), false)
-            }
-            _ => Asked::Nothing,
-        }
-    }
-
-    fn challenges(&self, response: &Response) -> Vec<Challenge> {
+    pub(super) fn challenges(&self, response: &Response) -> Vec<Challenge> {
         let named = |name: &str| name.eq_ignore_ascii_case("www-authenticate");
         let headers = response.headers.iter().filter(|(name, _)| named(name));
         let challenges = challenge::parse(headers.map(|(_, value)| value.as_str()));
@@ -248,7 +261,7 @@ impl Client {
     }
 
     /// By the host's scheme, and past idle connections that the registry has closed meanwhile.
-    fn send(&self, call: &mut Call<'_>) -> Result<Response, Failure> {
+    pub(super) fn send(&self, call: &mut Call<'_>) -> Result<Response, Failure> {
         if !call.target.is_own() {
             let url = self.endpoint.url(&call.target, self.reach.scheme());
             return self.send_fresh(&url, call);
@@ -265,7 +278,7 @@ impl Client {
             ),
         };
         if connected {
-            self.reach.reached();
+            self.reach.contact.reached();
         }
         outcome
     }
@@ -291,10 +304,8 @@ impl Client {
 
     fn send_once(&self, url: &str, call: &mut Call<'_>) -> Result<Response, Failure> {
         let mut headers = call.headers.clone();
-        if let Some(value) = self.authority.header()
-            && call.target.is_own()
-        {
-            headers.push(("authorization", value.to_owned()));
+        if let Some(value) = &call.authorization {
+            headers.push(("authorization", value.expose().to_owned()));
         }
         let length = call.content.len().unwrap_or_default();
         let submit = |payload| {

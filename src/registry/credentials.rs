@@ -1,18 +1,10 @@
-//! Who we are at a registry, and when it may know.
-//!
-//! Credentials are sent to the registry's own origin only, and only once it has asked for them; from
-//! then on with every request. RFC 7617.
+//! Who the user is at a registry, and who is asked for that.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use crate::image::reference::Repository;
 use crate::net::Secret;
 use crate::observe::event::Emit;
-use crate::registry::challenge::Challenge;
 
 /// Who the user is at a registry, and who said so.
 #[derive(Clone, Debug)]
@@ -91,124 +83,9 @@ impl Keychain for Anonymous {
     }
 }
 
-/// What one registry has asked for, and what it may be given.
-pub(super) struct Authority {
-    username: Option<String>,
-    /// The value of `Authorization`.
-    basic: Option<String>,
-    asked: AtomicBool,
-}
-
-/// What a 401 was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// Basic, and the request had not carried it though it could: send it again.
-    Again,
-    /// It names no scheme at all.
-    Nothing,
-    /// Nothing more can be given.
-    Denied(Denied),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Denied {
-    /// No credentials were given by the user.
-    NoCredentials,
-    /// They were sent and not accepted.
-    Refused,
-    /// It takes tokens.
-    TokensOnly,
-}
-
-impl Authority {
-    pub(super) fn new(keychain: &dyn Keychain, events: &dyn Emit) -> Self {
-        let basic = |c: Credentials| match c.login {
-            Login::Password { username, password } => {
-                let pair = format!("{username}:{}", password.expose());
-                let value = format!("Basic {}", STANDARD.encode(pair));
-                Some((username, value))
-            }
-            Login::IdentityToken(_) | Login::Bearer(_) => None,
-        };
-        let (username, value) = keychain.find(None, events).and_then(basic).unzip();
-        Self {
-            username,
-            basic: value,
-            asked: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn username(&self) -> Option<&str> {
-        self.username.as_deref()
-    }
-
-    /// The `Authorization` that a request to the registry's own origin carries now.
-    pub(super) fn header(&self) -> Option<&str> {
-        let asked = self.asked.load(Ordering::Acquire);
-        self.basic.as_deref().filter(|_| asked)
-    }
-
-    /// Reads a 401 to a request that carried [`Self::header`] or not.
-    pub(super) fn asked(&self, challenges: &[Challenge], carried: bool) -> Asked {
-        let offers = |scheme: &str| challenges.iter().any(|c| c.scheme == scheme);
-        if carried {
-            return Asked::Denied(Denied::Refused);
-        }
-        if offers("basic") || self.asked.load(Ordering::Acquire) {
-            if self.basic.is_none() {
-                return Asked::Denied(Denied::NoCredentials);
-            }
-            self.asked.store(true, Ordering::Release);
-            return Asked::Again;
-        }
-        if offers("bearer") {
-            return Asked::Denied(Denied::TokensOnly);
-        }
-        if self.basic.is_none() {
-            return Asked::Denied(Denied::NoCredentials);
-        }
-        Asked::Nothing
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::event::Event;
-    use crate::registry::challenge::parse;
-
-    struct Nobody;
-
-    impl Emit for Nobody {
-        fn emit(&self, _: Event) {}
-    }
-
-    fn known() -> Authority {
-        let credentials = Credentials {
-            login: Login::Password {
-                username: "Aladdin".into(),
-                password: "open sesame".into(),
-            },
-            origin: String::new(),
-        };
-        Authority::new(&credentials, &Nobody)
-    }
-
-    #[test]
-    fn gives_nothing_unasked_and_then_always() {
-        let authority = known();
-        assert_eq!(authority.header(), None);
-        let basic = parse(["Basic realm=x"].into_iter());
-        assert_eq!(authority.asked(&basic, false), Asked::Again);
-        // RFC 7617 section 2.
-        let expected = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
-        assert_eq!(authority.header(), Some(expected));
-        assert_eq!(
-            authority.asked(&basic, true),
-            Asked::Denied(Denied::Refused)
-        );
-        assert_eq!(authority.asked(&[], false), Asked::Again);
-    }
 
     #[test]
     fn tokens_fit_into_a_header() {
@@ -221,30 +98,6 @@ mod tests {
         ] {
             let bearer = Login::bearer(text.into());
             assert_eq!(bearer.is_some(), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn says_why_not() {
-        let nobody = || Authority::new(&Anonymous, &Nobody);
-        for (authority, header, expected) in [
-            (
-                nobody(),
-                "Basic realm=x",
-                Asked::Denied(Denied::NoCredentials),
-            ),
-            (
-                nobody(),
-                "Bearer realm=x",
-                Asked::Denied(Denied::TokensOnly),
-            ),
-            (nobody(), "", Asked::Denied(Denied::NoCredentials)),
-            (known(), "Bearer realm=x", Asked::Denied(Denied::TokensOnly)),
-            (known(), "Bearer realm=x, Basic realm=y", Asked::Again),
-            (known(), "", Asked::Nothing),
-        ] {
-            let challenges = parse([header].into_iter());
-            assert_eq!(authority.asked(&challenges, false), expected, "{header}");
         }
     }
 }

@@ -100,7 +100,8 @@ impl Endpoint {
         }
     }
 
-    fn own(&self, scheme: Scheme, path: String) -> Url {
+    /// The registry's own URL of a path.
+    pub(super) fn own(&self, scheme: Scheme, path: String) -> Url {
         Url::new(scheme, &self.host, self.port, path)
     }
 }

@@ -3,7 +3,7 @@
 //! distribution-spec 1.1 "Determining Support": `GET /v2/`.
 
 use crate::net::Method;
-use crate::registry::call::Call;
+use crate::registry::call::{Access, Call};
 use crate::registry::client::Client;
 use crate::registry::endpoint;
 use crate::registry::error::Error;
@@ -24,14 +24,22 @@ impl Client {
     pub fn check_login(&self) -> Result<Checked, Error> {
         let operation = format!("login to {}", self.endpoint.name());
         let answer = self.retry(&mut self.budget(), || {
-            let call = Call::new(Method::Get, endpoint::ping());
+            let call = Call::new(Method::Get, endpoint::ping(), Access::Host);
             let answer = self.exchange(&operation, call)?;
             match answer.status() {
                 200..=299 => Ok(answer),
                 _ => Err(self.refuse(&operation, &answer)),
             }
         });
-        answer.map(|_| match self.authority.header() {
+        // What to try is what was just tried.
+        let answer = answer.map_err(|error| match error.hint {
+            Some(hint) if hint == self.login_hint() => Error {
+                hint: None,
+                ..error
+            },
+            _ => error,
+        });
+        answer.map(|answer| match answer.identity {
             Some(_) => Checked::Accepted,
             None => Checked::NotAsked,
         })

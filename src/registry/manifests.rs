@@ -12,7 +12,7 @@ use crate::image::reference::{Repository, Tag};
 use crate::net::Method;
 use crate::registry::answer::{Refusal, is_page};
 use crate::registry::body::Content;
-use crate::registry::call::{Answer, Call};
+use crate::registry::call::{Access, Answer, Call};
 use crate::registry::client::Client;
 use crate::registry::endpoint;
 use crate::registry::error::{Error, ErrorKind};
@@ -89,14 +89,18 @@ impl Client {
         name: ManifestName<'_>,
     ) -> Result<Presence, Halt> {
         let target = endpoint::manifest(repository, name);
-        let call = Call::new(Method::Head, target.clone()).header("accept", ACCEPTED.join(", "));
-        let answer = self.exchange(operation, call)?;
+        let access = Access::Repository(repository);
+        let call = Call::new(Method::Head, target.clone(), access);
+        let call = call.header("accept", ACCEPTED.join(", "));
+        let Some(answer) = self.check(operation, call)? else {
+            return Ok(Presence::Unknown);
+        };
         match answer.status() {
             200 if is_page(&answer.response) || !answer.target.is_own() => Ok(Presence::Unknown),
             200 => match (name, named_digest(&answer)) {
                 (ManifestName::Digest(digest), _) => Ok(Presence::Present(digest.clone())),
                 (ManifestName::Tag(_), Some(digest)) => Ok(Presence::Present(digest)),
-                (ManifestName::Tag(_), None) => self.fetch_digest(operation, target),
+                (ManifestName::Tag(_), None) => self.fetch_digest(operation, target, access),
             },
             404 => Ok(Presence::Absent),
             429 | 500..=599 => Err(self.refuse(operation, &answer)),
@@ -104,8 +108,13 @@ impl Client {
         }
     }
 
-    fn fetch_digest(&self, operation: &str, target: endpoint::Target) -> Result<Presence, Halt> {
-        let mut call = Call::new(Method::Get, target).header("accept", ACCEPTED.join(", "));
+    fn fetch_digest(
+        &self,
+        operation: &str,
+        target: endpoint::Target,
+        access: Access<'_>,
+    ) -> Result<Presence, Halt> {
+        let mut call = Call::new(Method::Get, target, access).header("accept", ACCEPTED.join(", "));
         call.limit = ANSWER_LIMIT;
         let answer = self.exchange(operation, call)?;
         match answer.status() {
@@ -152,7 +161,8 @@ impl Client {
         name: ManifestName<'_>,
         manifest: &Manifest,
     ) -> Result<(), Unsettled> {
-        let call = Call::new(Method::Put, endpoint::manifest(repository, name))
+        let access = Access::Repository(repository);
+        let call = Call::new(Method::Put, endpoint::manifest(repository, name), access)
             .header("content-type", manifest.media_type().as_str())
             .body(Content::Document(manifest.bytes()), PATIENCE);
         let halt = match self.exchange(operation, call) {

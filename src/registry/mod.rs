@@ -4,6 +4,7 @@
 //! about one thing only.
 
 mod answer;
+mod auth;
 mod blobs;
 mod body;
 mod call;
@@ -11,6 +12,7 @@ mod challenge;
 mod classify;
 pub mod client;
 pub mod clock;
+mod contact;
 mod credentials;
 mod endpoint;
 pub mod error;

@@ -161,8 +161,14 @@ impl Learned {
     }
 
     pub(super) fn look_for_harbor(&self, challenges: &[Challenge]) {
-        let service = |c: &Challenge| c.param("service") == Some("harbor-registry");
-        if challenges.iter().any(service) {
+        for challenge in challenges {
+            self.look_at_service(challenge.param("service"));
+        }
+    }
+
+    /// What a token service calls the registry.
+    pub(super) fn look_at_service(&self, service: Option<&str>) {
+        if service == Some("harbor-registry") {
             self.harbor.store(true, Ordering::Relaxed);
         }
     }

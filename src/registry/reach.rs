@@ -1,15 +1,13 @@
-//! How a host is reached, by http or https, and whether it can be reached at all.
+//! How a registry is reached, by http or https.
 //!
 //! Decided by the first request, once, while the others wait. Loopback hosts speak http until they
 //! show that they do not; `--insecure` falls back to http; nobody else is guessed about.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use crate::net::{Failure, FailureKind, Response};
-use crate::registry::error::Error;
-use crate::registry::retry::LONGEST_SILENCE;
+use crate::registry::contact::Contact;
 use crate::registry::url::Scheme;
 
 #[derive(Debug)]
@@ -18,15 +16,7 @@ pub(super) struct Reach {
     second: Option<Scheme>,
     decided: AtomicU8,
     deciding: Mutex<()>,
-    contact: Mutex<Contact>,
-}
-
-#[derive(Debug, Default)]
-struct Contact {
-    ever: bool,
-    /// The first and the last of the tries to connect that failed in a row.
-    silence: Option<(Instant, Instant)>,
-    dead: Option<Error>,
+    pub(super) contact: Contact,
 }
 
 const UNDECIDED: u8 = 0;
@@ -50,7 +40,7 @@ impl Reach {
                 mark(first)
             }),
             deciding: Mutex::new(()),
-            contact: Mutex::default(),
+            contact: Contact::default(),
         }
     }
 
@@ -114,46 +104,6 @@ impl Reach {
             self.decided.store(mark(scheme), Ordering::Release);
         }
     }
-
-    /// Why nothing more is to be tried here.
-    pub(super) fn dead(&self) -> Option<Error> {
-        self.contact().dead.clone()
-    }
-
-    /// Somebody answered, or at least took the connection.
-    pub(super) fn reached(&self) {
-        let mut contact = self.contact();
-        contact.ever = true;
-        contact.silence = None;
-        contact.dead = None;
-    }
-
-    pub(super) fn was_reached(&self) -> bool {
-        self.contact().ever
-    }
-
-    /// No connection was made. True when the host is to be given up: after half a minute of trying, or
-    /// at once where nothing is to be tried twice.
-    pub(super) fn failed(&self, now: Instant, retries: u32) -> bool {
-        let mut contact = self.contact();
-        let since = match contact.silence {
-            Some((first, last)) if now.duration_since(last) < LONGEST_SILENCE => first,
-            // Nobody has tried in between.
-            _ => now,
-        };
-        contact.silence = Some((since, now));
-        let over = now.duration_since(since) >= LONGEST_SILENCE;
-        over || (retries == 0 && !contact.ever)
-    }
-
-    /// Nothing more is tried here, for this reason.
-    pub(super) fn bury(&self, error: &Error) {
-        self.contact().dead.get_or_insert_with(|| error.clone());
-    }
-
-    fn contact(&self) -> std::sync::MutexGuard<'_, Contact> {
-        self.contact.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn mark(scheme: Scheme) -> u8 {
@@ -186,10 +136,7 @@ fn suggests_other(tried: Scheme, outcome: &Result<Response, Failure>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::registry::error::ErrorKind;
 
     fn answer(status: u16) -> Result<Response, Failure> {
         Ok(Response {
@@ -282,26 +229,5 @@ mod tests {
         assert_eq!(run(&reach, ok, ok).0, "http ");
         let bad = || answer(400);
         assert_eq!(run(&reach, bad, ok).0, "http ");
-    }
-
-    #[test]
-    fn gives_up_after_half_a_minute() {
-        let error = Error::new(ErrorKind::Unreachable, "check", "no route");
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let reach = Reach::new(false, false, false);
-        assert!(!reach.failed(at(0), 5));
-        assert!(!reach.failed(at(29), 5));
-        assert!(reach.dead().is_none());
-        reach.reached();
-        assert!(!reach.failed(at(40), 5));
-        assert!(!reach.failed(at(90), 5), "two tries are no silence");
-        assert!(!reach.failed(at(119), 0));
-        assert!(reach.failed(at(120), 5));
-        assert!(reach.dead().is_none());
-        reach.bury(&error);
-        assert_eq!(reach.dead().unwrap().reason, "no route");
-        let impatient = Reach::new(false, false, false);
-        assert!(impatient.failed(at(0), 0));
     }
 }

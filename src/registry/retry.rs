@@ -19,6 +19,9 @@ pub(super) const LONGEST_PRESSURE: Duration = Duration::from_secs(300);
 /// A host that has not been connected to for so long is given up.
 pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
+/// Tokens that expire while a body waits are no fault of it; so many in one operation are.
+const MOST_RENEWED: u32 = 8;
+
 /// Why a step did not come to its end.
 #[derive(Debug)]
 pub(super) enum Halt {
@@ -46,6 +49,8 @@ pub(super) enum Class {
     Passing,
     /// Asked to slow down, and for how long.
     Pressure { after: Option<Duration> },
+    /// The token had expired when a body was sent; there will be another one.
+    Renewed,
 }
 
 /// How often one operation may meet trouble.
@@ -57,6 +62,7 @@ pub(super) struct Budget {
     met: u32,
     pressed: Duration,
     unconnected: Option<Instant>,
+    renewed: u32,
     random: u64,
 }
 
@@ -104,6 +110,9 @@ impl Client {
     /// Waits for trouble to pass, or gives up with the error that it was.
     fn settle(&self, budget: &mut Budget, trouble: Trouble) -> Result<(), Error> {
         let now = self.clock.now();
+        if trouble.class == Class::Renewed && budget.renew() {
+            return Ok(());
+        }
         let decision = budget.decide(trouble.class, now);
         let Decision::Wait(wait) = decision else {
             return Err(trouble.into_error(decision, budget.tries()));
@@ -122,8 +131,8 @@ impl Client {
         });
         let presses = match trouble.class {
             Class::Pressure { .. } => true,
-            Class::Unconnected => self.reach.was_reached(),
-            Class::Cut { .. } | Class::Passing => false,
+            Class::Unconnected => self.reach.contact.was_reached(),
+            Class::Cut { .. } | Class::Passing | Class::Renewed => false,
         };
         if !presses {
             return self.sleep(operation, wait);
@@ -152,6 +161,7 @@ impl Budget {
             met: 0,
             pressed: Duration::ZERO,
             unconnected: None,
+            renewed: 0,
             random: seed | 1,
         }
     }
@@ -159,6 +169,12 @@ impl Budget {
     /// Tries that were charged, the first one included.
     pub(super) fn tries(&self) -> u32 {
         self.used + 1
+    }
+
+    /// Whether a step may be taken again at once, with another token.
+    fn renew(&mut self) -> bool {
+        self.renewed += 1;
+        self.renewed <= MOST_RENEWED
     }
 
     /// Charges a trouble, if it is one to be charged, and says how to go on.
@@ -201,7 +217,7 @@ impl Budget {
                 now.duration_since(since) < LONGEST_SILENCE
             }
             Class::Pressure { after } => after.is_some(),
-            Class::Cut { .. } | Class::Passing => false,
+            Class::Cut { .. } | Class::Passing | Class::Renewed => false,
         }
     }
 

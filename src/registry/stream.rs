@@ -10,11 +10,11 @@ use crate::image::source::{Body, Summary};
 use crate::net::Method;
 use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask, Subject};
 use crate::registry::body::{Content, Pour, Replay};
-use crate::registry::call::{Answer, Call};
+use crate::registry::call::{Access, Answer, Call};
 use crate::registry::client::Client;
 use crate::registry::error::Error;
 use crate::registry::profile::Chunks;
-use crate::registry::retry::{Budget, Halt};
+use crate::registry::retry::{Budget, Class, Halt};
 use crate::registry::transfer::{
     CHUNK_PATIENCE, CLOSE_PATIENCE, OCTETS, looks_after, looks_after_cut,
 };
@@ -154,10 +154,12 @@ impl Streaming<'_> {
                 };
             }
             if session.is_doubtful() {
-                match self
-                    .client
-                    .settle_session(self.operation, &mut session, self.most)
-                {
+                match self.client.settle_session(
+                    self.operation,
+                    self.task.repository,
+                    &mut session,
+                    self.most,
+                ) {
                     Ok(true) => {
                         self.resumed_at = Some(session.held());
                         self.session = Some(session);
@@ -204,7 +206,8 @@ impl Streaming<'_> {
             return self.made(session, pour);
         }
         self.task.meter.seek(held);
-        let call = Call::new(Method::Patch, session.location().clone())
+        let access = Access::Repository(self.task.repository);
+        let call = Call::new(Method::Patch, session.location().clone(), access)
             .header("content-type", OCTETS)
             .body(Content::Pour(&mut pour), CLOSE_PATIENCE);
         let outcome = self.client.exchange(self.operation, call);
@@ -288,7 +291,8 @@ impl Streaming<'_> {
     fn send_piece(&mut self, mut session: Session, bytes: &[u8]) -> Result<Option<Session>, Halt> {
         let (from, sent) = (session.held(), bytes.len() as u64);
         let meter = self.task.meter;
-        let call = Call::new(Method::Patch, session.location().clone())
+        let access = Access::Repository(self.task.repository);
+        let call = Call::new(Method::Patch, session.location().clone(), access)
             .header("content-type", OCTETS)
             .header("content-range", format!("{from}-{}", from + sent - 1))
             .body(
@@ -338,13 +342,15 @@ impl Streaming<'_> {
             from,
             meter,
         };
-        let mut call = Call::new(Method::Put, target)
+        let access = Access::Repository(self.task.repository);
+        let mut call = Call::new(Method::Put, target, access)
             .header("content-type", OCTETS)
             .body(content, self.client.patience(from + sent, CLOSE_PATIENCE));
         if sent > 0 {
             call = call.header("content-range", format!("{from}-{}", from + sent - 1));
         }
         let (halt, looks) = match self.client.exchange(self.operation, call) {
+            Err(halt) if is_renewed(&halt) => return Err(self.doubt(session, halt)),
             Err(halt) => {
                 let looks = looks_after_cut(&halt);
                 (halt, looks)
@@ -406,6 +412,10 @@ impl Streaming<'_> {
             size: summary.size,
         }
     }
+}
+
+fn is_renewed(halt: &Halt) -> bool {
+    matches!(halt, Halt::Again(trouble) if trouble.class == Class::Renewed)
 }
 
 /// Digest and size of a stream that is sent to nobody.

@@ -7,7 +7,7 @@ use crate::net::Method;
 use crate::registry::answer::Refusal;
 use crate::registry::blobs::{Arrival, BlobTask, Delivery, Mounted, Sight, Subject};
 use crate::registry::body::{Content, verify};
-use crate::registry::call::{Answer, Call};
+use crate::registry::call::{Access, Answer, Call};
 use crate::registry::client::Client;
 use crate::registry::error::{Error, ErrorKind};
 use crate::registry::manifests::short;
@@ -193,7 +193,7 @@ impl Transfer<'_> {
             }
             Next::Chunk { from, to } => {
                 let target = session.location().clone();
-                let call = Call::new(Method::Patch, target)
+                let call = Call::new(Method::Patch, target, self.access())
                     .header("content-type", OCTETS)
                     .header("content-range", format!("{from}-{}", to - 1))
                     .body(
@@ -207,7 +207,7 @@ impl Transfer<'_> {
             Next::Close { from } => {
                 let to = self.subject.size;
                 let target = session.location().with_digest(self.task.digest);
-                let mut call = Call::new(Method::Put, target)
+                let mut call = Call::new(Method::Put, target, self.access())
                     .header("content-type", OCTETS)
                     .body(
                         self.part(from, to),
@@ -225,6 +225,10 @@ impl Transfer<'_> {
         }
     }
 
+    fn access(&self) -> Access<'_> {
+        Access::Repository(self.task.repository)
+    }
+
     fn part(&self, from: u64, to: u64) -> Content<'_> {
         Content::Part {
             body: self.task.body,
@@ -237,9 +241,10 @@ impl Transfer<'_> {
     /// Asks the session how much it holds, and goes on from there or begins again.
     fn take_up(&mut self, mut session: Session) -> Result<(), Halt> {
         let operation = self.subject.operation;
+        let (repository, size) = (self.task.repository, self.subject.size);
         let settled = self
             .client
-            .settle_session(operation, &mut session, self.subject.size);
+            .settle_session(operation, repository, &mut session, size);
         match settled {
             Ok(true) => {
                 self.resumed_at = Some(session.held());

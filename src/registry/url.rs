@@ -84,6 +84,21 @@ impl Url {
         }
     }
 
+    /// RFC 6454: the same scheme, host and port.
+    pub(super) fn same_origin(&self, other: &Self) -> bool {
+        (self.scheme, self.port) == (other.scheme, other.port) && self.host == other.host
+    }
+
+    /// The same with a query added, which is not encoded here.
+    pub(super) fn with_query(&self, query: &str) -> Self {
+        let sign = match self.path.contains('?') {
+            _ if query.is_empty() => "",
+            true => "&",
+            false => "?",
+        };
+        self.with_path(format!("{}{sign}{query}", self.path))
+    }
+
     /// An error where an answer by `from` would lead to plain http.
     pub(super) fn refuse_downgrade(&self, from: Scheme) -> Result<(), LocationError> {
         if from == Scheme::Https && self.scheme == Scheme::Http {

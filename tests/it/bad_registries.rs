@@ -162,8 +162,8 @@ fn refusals_are_told_as_the_registry_says_them() {
     auth("answered 401 Unauthorized", "--username").meets_everywhere(start(
         answer(401).header("WWW-Authenticate", "Basic realm=\"r\""),
     ));
-    auth("token authentication is not supported yet", "").meets_everywhere(start(
-        answer(401).header("WWW-Authenticate", "Bearer realm=\"https://t.invalid/\""),
+    auth("the token service it names is neither http nor https", "").meets_everywhere(start(
+        answer(401).header("WWW-Authenticate", "Bearer realm=\"ftp://t.invalid/\""),
     ));
     auth("answered 403 Forbidden: DENIED: read only", "--username").meets_everywhere(start(error(
         403,

@@ -119,6 +119,7 @@ pub(crate) struct Wire {
 pub(crate) fn settings() -> Settings {
     Settings {
         keychain: Arc::new(Anonymous),
+        known_service: None,
         retries: 5,
         chunk_size: None,
         plain_http: false,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hoist::image::digest::Digest;
-use hoist::registry::client::{Arrival, ManifestFailure, Presence};
+use hoist::registry::client::{Arrival, ManifestFailure, Presence, Settings};
 use hoist::registry::error::ErrorKind;
 
 use crate::support::scripted::{Answer, Scripted, answer, on};
@@ -117,19 +117,34 @@ fn a_mount_is_no_answer_where_it_says_nothing() {
 
 #[test]
 fn harbor_is_asked_by_head() {
-    let challenge = "Bearer realm=\"https://h/service/token\",service=\"harbor-registry\"";
+    let challenge = "Bearer realm=\"/service/token\",service=\"harbor-registry\"";
     let server = Scripted::start([
-        on("HEAD", "/v2/app/manifests/").then(answer(401).header("WWW-Authenticate", challenge)),
+        on("HEAD", "/v2/app/manifests/")
+            .times(1)
+            .then(answer(401).header("WWW-Authenticate", challenge)),
+        on("HEAD", "/v2/app/manifests/").then(answer(404)),
+        on("GET", "/service/token").then(answer(200).body("{\"token\":\"t\"}")),
         on("HEAD", "/v2/app/blobs/").then(answer(404)),
         on("POST", "/v2/app/").then(telling_session()),
         on("PUT", "/v2/app/").then(answer(201)),
     ]);
     let wire = Wire::with(server.address(), plain(0));
-    assert_eq!(wire.check("app", "1").unwrap(), Presence::Unknown);
+    assert_eq!(wire.check("app", "1").unwrap(), Presence::Absent);
     let delivery = wire.push_from("app", b"x", Some("other")).unwrap();
     assert!(delivery.mount_refused);
-    let expected = ["HEAD manifest", "HEAD blob", "POST upload", "PUT upload"];
-    assert_eq!(shape(&server.requests()), expected);
+    let pushed = ["HEAD blob", "POST upload", "PUT upload"];
+    assert_eq!(shape(&server.requests())[3..], pushed);
+    // The next time that is known before the registry has said anything.
+    let known = Settings {
+        known_service: wire.client.token_service(),
+        ..plain(0)
+    };
+    Wire::with(server.address(), known)
+        .push_from("app", b"x", Some("other"))
+        .unwrap();
+    let seen = shape(&server.requests());
+    assert!(seen[6].starts_with("GET /service/token"), "{seen:?}");
+    assert_eq!(seen[7..], pushed);
 }
 
 #[test]
@@ -161,7 +176,9 @@ fn a_manifest_that_the_tag_does_not_stand_for_is_put_again() {
     for (put, heads, expected) in [
         (names(201, ours), vec![], Some(1)),
         (answer(201), vec![names(200, ours)], Some(2)),
-        (answer(201), vec![answer(401)], Some(2)),
+        (answer(201), vec![answer(403)], Some(2)),
+        // And one question what is asked for.
+        (answer(201), vec![answer(401)], Some(3)),
         (
             answer(201),
             vec![names(200, other.as_str()), names(200, ours)],

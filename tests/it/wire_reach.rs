@@ -103,7 +103,12 @@ fn registries_with_tls_and_passwords_are_pushed_to() {
         let (refused, _) = push("me", "wrong");
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Auth);
-        assert!(refused.reason.contains("of me were refused"), "{refused}");
+        assert!(
+            refused
+                .reason
+                .contains("of me (from --username) were refused"),
+            "{refused}"
+        );
         let nobody = Wire::over(registry.host(), settings(), &http);
         let error = nobody.push("app", b"hello").unwrap_err();
         assert_eq!(error.kind, ErrorKind::Auth);

@@ -10,7 +10,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::support::archives::{ImageSpec, layout};
 use crate::support::command::{Command, Output, hoist};
-use crate::support::scripted::{Scripted, answer, on};
+use crate::support::scripted::{Scripted, Seen, answer, computed, on};
 
 /// A home, an image to push, and a registry that takes nobody.
 pub(crate) struct Home {
@@ -30,8 +30,12 @@ impl Home {
     /// With a registry that asks everybody, and takes what they say.
     pub(crate) fn welcome() -> Self {
         let ask = answer(401).header("WWW-Authenticate", "Basic realm=\"test\"");
-        let first = on("GET", "/v2/").nth(1).then(ask);
-        let registry = Scripted::start([first, on("GET", "/v2/").then(answer(200))]);
+        let asks = move |seen: &Seen| match (seen.header("authorization"), seen.target.as_str()) {
+            (None, _) => ask.clone(),
+            (Some(_), "/v2/") => answer(200),
+            (Some(_), _) => answer(501),
+        };
+        let registry = Scripted::start([on("*", "/").then(computed(asks))]);
         Self {
             registry,
             ..Self::new()

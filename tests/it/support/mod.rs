@@ -6,6 +6,7 @@ pub(crate) mod command;
 pub(crate) mod fronts;
 pub(crate) mod http;
 pub(crate) mod images;
+pub(crate) mod issuer;
 pub(crate) mod members;
 pub(crate) mod packing;
 pub(crate) mod proxy;

@@ -41,6 +41,17 @@ pub(crate) struct Setup {
     /// PEM of the authority that clients' certificates have to come from. The tests' own requests have
     /// none then.
     pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) token: Option<TokenAuth>,
+}
+
+/// Whose tokens are taken.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenAuth {
+    pub(crate) realm: String,
+    pub(crate) service: String,
+    pub(crate) issuer: String,
+    /// A PEM file with the certificates of the issuer.
+    pub(crate) bundle: PathBuf,
 }
 
 /// Paths of PEM files.
@@ -330,7 +341,7 @@ fn run(
     let mut command = Command::new(program);
     let config = dir.join(if kind == Kind::Zot { "c.json" } else { "c.yml" });
     if kind == Kind::Zot {
-        assert!(setup.basic.is_none() && setup.tls.is_none());
+        assert!(setup.basic.is_none() && setup.tls.is_none() && setup.token.is_none());
         fs::write(&config, zot_config(&data, listen)).unwrap();
     } else {
         fs::write(&config, distribution_config(setup, dir, listen)).unwrap();
@@ -411,6 +422,15 @@ fn distribution_config(setup: &Setup, dir: &Path, listen: SocketAddr) -> String 
         fs::write(&file, htpasswd(user, password)).unwrap();
         let file = file.display();
         config += &format!("auth:\n  htpasswd: {{realm: test, path: {file}}}\n");
+    }
+    if let Some(token) = &setup.token {
+        config += &format!(
+            "auth:\n  token: {{realm: {}, service: {}, issuer: {}, rootcertbundle: {}}}\n",
+            token.realm,
+            token.service,
+            token.issuer,
+            token.bundle.display()
+        );
     }
     config
 }

@@ -27,8 +27,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use self::rule::Action;
 pub(crate) use self::rule::Answer;
 pub(crate) use self::rule::{
-    Gate, Rule, Then, answer, close_after, early, endless_headers, held, on, pass, pass_and_close,
-    raw, wrong_length,
+    Gate, Rule, Then, answer, close_after, computed, early, endless_headers, held, on, pass,
+    pass_and_close, raw, wrong_length,
 };
 use self::stream::{Connection, Head, Socket, Stream, header};
 
@@ -240,6 +240,14 @@ fn act(
         Action::Answer(answer) => {
             connection.read_body(head, u64::MAX, |part| recorder.take(part))?;
             connection.stream.write_all(&answer.bytes(&head.method))?;
+            Ok(After::Next)
+        }
+        Action::Computed(make) => {
+            connection.read_body(head, u64::MAX, |part| recorder.take(part))?;
+            let seen = recorder.script.seen.lock().unwrap()[recorder.index].clone();
+            connection
+                .stream
+                .write_all(&make(&seen).bytes(&head.method))?;
             Ok(After::Next)
         }
         Action::Raw(bytes) => {

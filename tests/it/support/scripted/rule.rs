@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex};
 
+use super::Seen;
 use super::stream::header;
 
 /// Holds requests until the test lets them go.
@@ -114,11 +115,15 @@ pub(crate) enum Action {
         answer: Answer,
         then: Then,
     },
+    Computed(Compute),
     EndlessHeaders,
     Held(Gate, Box<Action>),
     Pass,
     PassAndClose,
 }
+
+/// Makes an answer of a request.
+pub(crate) type Compute = Arc<dyn Fn(&Seen) -> Answer + Send + Sync>;
 
 impl From<Answer> for Action {
     fn from(answer: Answer) -> Self {
@@ -143,6 +148,11 @@ pub(crate) fn early(after: u64, answer: Answer, then: Then) -> Action {
         answer,
         then,
     }
+}
+
+/// Reads the body, then answers what `make` makes of the request.
+pub(crate) fn computed(make: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Action {
+    Action::Computed(Arc::new(make))
 }
 
 /// Reads the body, then sends headers until the client has had enough.

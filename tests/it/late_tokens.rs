@@ -1,0 +1,183 @@
+//! Tokens that many wait for, and those that are refused when a body is on its way.
+
+use std::thread;
+
+use hoist::image::digest::Digest;
+use hoist::registry::client::{Arrival, Presence, Settings};
+use hoist::registry::error::ErrorKind;
+
+use crate::bad_tokens::{as_me, bearer, registry, token};
+use crate::support::registry::{Registry, available};
+use crate::support::scripted::{Gate, Scripted, Seen, Then, answer, early, held, on, pass};
+use crate::wire::{Wire, noise, shape};
+
+#[test]
+fn one_token_is_fetched_however_many_wait() {
+    let gate = Gate::new();
+    let server = registry([on("GET", "/token").then(held(&gate, token("t")))]);
+    let wire = Wire::with(server.address(), as_me(0));
+    assert!(thread::scope(|scope| {
+        let all: Vec<_> = (0..16)
+            .map(|n| {
+                let wire = &wire;
+                scope.spawn(move || wire.push("app", &noise(100, n)))
+            })
+            .collect();
+        gate.wait_for(1);
+        gate.open();
+        all.into_iter().all(|one| one.join().unwrap().is_ok())
+    }));
+    let seen = shape(&server.requests());
+    let count = |what: &str| seen.iter().filter(|seen| seen.starts_with(what)).count();
+    // One write went ahead and was refused; all others carried a token at once.
+    assert_eq!(
+        (count("GET /token"), count("POST"), count("PUT")),
+        (1, 17, 16)
+    );
+}
+
+#[test]
+fn a_refusal_reaches_all_who_wait() {
+    let gate = Gate::new();
+    let server = registry([on("GET", "/token").then(held(&gate, answer(401)))]);
+    let wire = Wire::with(server.address(), as_me(0));
+    thread::scope(|scope| {
+        for n in 0..8 {
+            let wire = &wire;
+            scope.spawn(move || wire.push("app", &noise(100, n)).unwrap_err());
+        }
+        gate.wait_for(1);
+        gate.open();
+    });
+    let seen = shape(&server.requests());
+    let tokens = seen.iter().filter(|seen| seen.starts_with("GET /token"));
+    assert_eq!(tokens.count(), 1, "{seen:?}");
+}
+
+#[test]
+fn the_first_write_goes_ahead_where_everybody_may_read() {
+    let gate = Gate::new();
+    let server = registry([
+        on("HEAD", "/v2/").then(answer(404)),
+        on("POST", "/v2/app/")
+            .nth(1)
+            .then(held(&gate, bearer("/token"))),
+    ]);
+    let wire = Wire::with(server.address(), as_me(0));
+    assert_eq!(wire.check("app", "1").unwrap(), Presence::Absent);
+    thread::scope(|scope| {
+        for n in 0..8 {
+            let wire = &wire;
+            scope.spawn(move || wire.push("app", &noise(100, n)).unwrap());
+        }
+        gate.wait_for(1);
+        gate.open();
+    });
+    let requests = server.requests();
+    let bare = |seen: &&Seen| seen.method == "POST" && seen.header("authorization").is_none();
+    assert_eq!(requests.iter().filter(bare).count(), 1);
+}
+
+#[test]
+fn a_late_401_costs_what_was_not_kept() {
+    let bytes = noise(3_000_000, 7);
+    for kind in available() {
+        let behind = Registry::start(kind);
+        // The body is refused in the middle; with the next token the session is asked and the blob sent.
+        let server = Scripted::before(
+            behind.address(),
+            [
+                on("GET", "/token").then(token("t")),
+                on("PUT", "/v2/app/blobs/uploads/").times(1).then(early(
+                    100_000,
+                    bearer("/token"),
+                    Then::Close,
+                )),
+                on("PUT", "/v2/app/blobs/uploads/").then(pass()),
+            ],
+        );
+        let wire = Wire::with(server.address(), as_me(0));
+        let delivery = wire.push("app", &bytes).unwrap();
+        assert_eq!(delivery.arrival, Arrival::Uploaded, "{}", kind.name());
+        assert_eq!(wire.retries(), []);
+        let requests = server.requests();
+        let puts = || requests.iter().filter(|seen| seen.method == "PUT");
+        assert!(puts().next().unwrap().body_len < 2_000_000);
+        assert_eq!(
+            puts().next_back().unwrap().header("authorization"),
+            Some("Bearer t")
+        );
+        assert_eq!(puts().next_back().unwrap().body_len, 3_000_000);
+        let digest = Digest::of(&bytes);
+        assert_eq!(behind.blob("app", digest.as_str()).body, bytes);
+    }
+}
+
+#[test]
+fn a_chunk_that_is_refused_late_is_sent_again_and_no_other() {
+    let bytes = noise(300_000, 8);
+    for kind in available() {
+        let behind = Registry::start(kind);
+        let server = Scripted::before(
+            behind.address(),
+            [
+                on("GET", "/token").then(token("t")),
+                on("PATCH", "/v2/app/blobs/uploads/")
+                    .nth(2)
+                    .then(bearer("/token")),
+            ],
+        );
+        let settings = Settings {
+            chunk_size: Some(100_000),
+            ..as_me(0)
+        };
+        let wire = Wire::with(server.address(), settings);
+        wire.push("app", &bytes).unwrap();
+        let sent = server.requests();
+        let sent: u64 = sent.iter().map(|seen| seen.body_len).sum();
+        assert_eq!(sent, 400_000, "{}", kind.name());
+        let streamed = wire.stream("app", &noise(2_000_000, 9)).unwrap();
+        assert_eq!(streamed.0.size, 2_000_000);
+        assert_eq!(wire.retries(), []);
+    }
+}
+
+#[test]
+fn a_stream_that_is_refused_late_goes_on() {
+    let bytes = noise(4_000_000, 10);
+    for kind in available() {
+        for method in ["PATCH", "PUT"] {
+            let behind = Registry::start(kind);
+            let server = Scripted::before(
+                behind.address(),
+                [
+                    on("GET", "/token").then(token("t")),
+                    on(method, "/v2/app/blobs/uploads/")
+                        .times(1)
+                        .then(bearer("/token")),
+                ],
+            );
+            let wire = Wire::with(server.address(), as_me(0));
+            let (summary, _) = wire.stream("app", &bytes).unwrap();
+            assert_eq!(behind.blob("app", summary.digest.as_str()).body, bytes);
+            assert_eq!(wire.retries(), []);
+            let requests = server.requests();
+            let count = |one: &str| requests.iter().filter(|seen| seen.method == one).count();
+            // An empty PUT that closes is repeated, and nothing else is.
+            let expected = if method == "PUT" { (1, 2) } else { (2, 1) };
+            assert_eq!((count("PATCH"), count("PUT")), expected, "{}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn tokens_that_die_without_end_are_given_up() {
+    let server = registry([
+        on("PUT", "/v2/").then(bearer("/token")),
+        on("GET", "/v2/").then(answer(404)),
+    ]);
+    let wire = Wire::with(server.address(), as_me(2));
+    let error = wire.push("app", b"hello").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Auth);
+    assert!(server.requests().len() < 20);
+}
