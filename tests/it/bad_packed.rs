@@ -123,6 +123,45 @@ fn damage_behind_the_images_is_a_warning_and_before_them_is_not() {
     assert!(problem.ends_with(expected), "{problem}");
 }
 
+/// What follows the last member or frame.
+#[test]
+fn garbage_behind_the_end_leaves_the_images() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("file");
+    let tar = docker_tar(dir.path());
+    let garbage = noise(3, 3000);
+    let looks_like_more = |magic: &[u8]| [magic, &garbage].concat();
+    let rows: [(Vec<u8>, &[u8], Option<&str>); 8] = [
+        (gzip(&tar), b"", None),
+        (gzip(&tar), b"\0\0\0\0", None),
+        (gzip(&tar), &garbage, None),
+        (
+            gzip(&tar),
+            &looks_like_more(b"\x1f"),
+            Some("gzip data is damaged"),
+        ),
+        (zst(&tar), b"", None),
+        (zst(&tar), &[0; 4096], Some("zstd data is damaged")),
+        (zst(&tar), &garbage, Some("zstd data is damaged")),
+        (
+            zst(&tar),
+            &looks_like_more(b"\x28\xb5\x2f\xfd"),
+            Some("zstd data is"),
+        ),
+    ];
+    for (packed, behind, words) in rows {
+        fs::write(&path, [&packed[..], behind].concat()).unwrap();
+        let found = looked(&path);
+        assert_eq!(found.images.len(), 1, "{words:?}");
+        assert!(found.broken.is_empty(), "{:?}", found.broken);
+        let warnings: Vec<String> = found.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), words.iter().len(), "{warnings:?}");
+        for (warning, part) in warnings.iter().zip(words) {
+            assert!(warning.contains(part), "{warning}");
+        }
+    }
+}
+
 #[test]
 fn a_file_that_changes_after_it_was_looked_into_is_noticed() {
     use hoist::image::source::{Body as _, Content};

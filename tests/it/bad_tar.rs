@@ -1,6 +1,8 @@
-//! Tar files that are cut, lie or lead elsewhere: what their headers say is never trusted.
+//! Tar files that are cut, lie or lead elsewhere: what their headers say is never trusted, be they plain
+//! or compressed as a whole.
 
 use std::fs;
+use std::path::Path;
 
 use hoist::image::discover::{Options, discover};
 use hoist::image::error::ImageError;
@@ -10,10 +12,11 @@ use tar::EntryType;
 use tempfile::{TempDir, tempdir};
 
 use crate::support::archives::{
-    ImageSpec, containerd_archive, docker_archive, docker25_archive, noise, oci_archive,
+    ImageSpec, containerd_archive, docker_archive, docker25_archive, gzip, noise, oci_archive,
 };
 use crate::support::images::{bytes, looked, problems, refusal, whole};
 use crate::support::members::Members;
+use crate::support::packing::zst;
 
 /// A docker archive of these members, `manifest.json` last.
 struct Docker {
@@ -49,8 +52,19 @@ impl Docker {
         self.members.file("manifest.json", list.as_bytes());
         let path = self.dir.path().join("app.tar");
         self.members.write(&path);
-        problems(&path)
+        let plain = problems(&path);
+        for packed in pack(&path) {
+            fs::write(&path, packed).unwrap();
+            assert_eq!(problems(&path), plain);
+        }
+        plain
     }
+}
+
+/// The file compressed as a whole, once in each way.
+fn pack(path: &Path) -> [Vec<u8>; 2] {
+    let tar = fs::read(path).unwrap();
+    [gzip(&tar), zst(&tar)]
 }
 
 /// Wherever it is cut, what is found is whole, and something says that the archive is damaged.
@@ -142,12 +156,16 @@ fn names_that_lead_out_of_the_archive_are_never_used() {
         let path = docker.dir.path().join("app.tar");
         docker.members.write(&path);
         let expected = format!("layer {name:?} is a name that leads out of the archive");
-        assert_eq!(problems(&path), [expected]);
-        let warning = looked(&path).warnings[0].to_string();
-        assert!(
-            warning.contains("1 members with names that lead out"),
-            "{warning}"
-        );
+        let plain = fs::read(&path).unwrap();
+        for bytes in pack(&path).into_iter().chain([plain]) {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(problems(&path), [expected.as_str()]);
+            let warning = looked(&path).warnings[0].to_string();
+            assert!(
+                warning.contains("1 members with names that lead out"),
+                "{warning}"
+            );
+        }
     }
 }
 
@@ -218,8 +236,12 @@ fn headers_without_measure_are_not_taken_into_memory() {
         members.raw(kind, b"long", &vec![b'a'; 2 << 20]);
         members.file("manifest.json", b"[]");
         members.write(&path);
-        let message = refusal(&path).to_string();
-        assert!(message.contains("more than 1 MiB"), "{message}");
+        let plain = fs::read(&path).unwrap();
+        for bytes in pack(&path).into_iter().chain([plain]) {
+            fs::write(&path, bytes).unwrap();
+            let message = refusal(&path).to_string();
+            assert!(message.contains("more than 1 MiB"), "{message}");
+        }
     }
 }
 
@@ -237,8 +259,12 @@ fn an_archive_with_members_without_number_is_given_up() {
         Docker::list("layer.tar").to_string().as_bytes(),
     );
     members.write(&path);
-    let problems = problems(&path);
-    assert!(problems[0].contains("too many members"), "{problems:?}");
+    let plain = fs::read(&path).unwrap();
+    for bytes in pack(&path).into_iter().chain([plain]) {
+        fs::write(&path, bytes).unwrap();
+        let problems = problems(&path);
+        assert!(problems[0].contains("too many members"), "{problems:?}");
+    }
 }
 
 #[test]
@@ -265,8 +291,12 @@ fn archives_with_flipped_bytes_give_only_what_can_be_read() {
         oci_archive,
     ] {
         write(&path, &spec);
-        let good = fs::read(&path).unwrap();
-        for seed in 0..200 {
+        let plain = fs::read(&path).unwrap();
+        for (good, seed) in pack(&path)
+            .into_iter()
+            .chain([plain])
+            .flat_map(|good| (0..200).map(move |seed| (good.clone(), seed)))
+        {
             let mut bad = good.clone();
             for place in noise(seed, 24).chunks(8) {
                 let place: [u8; 8] = place.try_into().unwrap();

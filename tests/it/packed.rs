@@ -1,10 +1,12 @@
 //! Archives that are compressed as a whole: read like the plain ones, in any order, without a copy.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
 use hoist::image::digest::Digest;
+use hoist::image::discover::{News, Options, Watch, discover_watched};
 use hoist::image::source::{Body as _, Content, Image, Stored};
 use tempfile::tempdir;
 
@@ -167,6 +169,39 @@ fn a_cut_upload_decodes_again() {
         assert_eq!(arrived(&report).len(), 2, "{form}");
         read_back(&registry, &report);
     }
+}
+
+#[test]
+fn the_first_pass_says_how_far_it_is() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("app.tar");
+    let image = ImageSpec::new("app:1").layer(1, 36 << 20);
+    docker_archive(&path, &[image]);
+    // Blocks that are not compressed: it is the bytes of the file that are counted.
+    fs::write(&path, with_window(20, &fs::read(&path).unwrap())).unwrap();
+    let length = path.metadata().unwrap().len();
+    let told = RefCell::new(Vec::new());
+    let telling = |news: News<'_>| {
+        let News::Reading {
+            path: of,
+            read,
+            size,
+        } = news
+        else {
+            panic!("{news:?}");
+        };
+        assert_eq!((of, size), (path.as_path(), Some(length)));
+        told.borrow_mut().push(read);
+    };
+    let watch = Watch {
+        stopped: &|| false,
+        telling: &telling,
+    };
+    let found = discover_watched(&path, Options::default(), watch).unwrap();
+    assert_eq!(found.images.len(), 1);
+    let told = told.into_inner();
+    assert_eq!(told.len(), 2, "every 16 MiB: {told:?}");
+    assert!(told.is_sorted() && told[1] <= length, "{told:?}");
 }
 
 #[test]
