@@ -11,6 +11,7 @@ mod realm;
 mod scope;
 mod tokens;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,8 +39,8 @@ pub(super) struct Authority {
     ask: Mutex<Ask>,
     tokens: Tokens,
     first_writes: FirstWrites,
-    /// With the token service.
-    contact: Contact,
+    /// With token services, by host and port.
+    contacts: Mutex<HashMap<String, Arc<Contact>>>,
     /// The token service knows GET only.
     no_post: AtomicBool,
     /// The registry was asked for a challenge, as a 401 came without.
@@ -144,7 +145,7 @@ impl Authority {
             }),
             tokens: Tokens::default(),
             first_writes: FirstWrites::default(),
-            contact: Contact::default(),
+            contacts: Mutex::default(),
             no_post: AtomicBool::new(false),
             pinged: AtomicBool::new(false),
         }
@@ -174,6 +175,11 @@ impl Authority {
         if !ask.proven {
             *ask = Ask::default();
         }
+    }
+
+    fn contact(&self, url: &Url) -> Arc<Contact> {
+        let mut contacts = self.contacts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(contacts.entry(url.authority()).or_default())
     }
 
     /// A token service that has given tokens for this registry.

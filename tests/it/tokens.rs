@@ -161,6 +161,7 @@ fn what_is_remembered_wrongly_heals() {
                     realm: realm.clone(),
                     service: Some("registry.test".to_owned()),
                 }),
+                retries: 0,
                 ..known(user("me", "secret"))
             },
         );

@@ -18,6 +18,7 @@ use crate::registry::body::Content;
 use crate::registry::call::{Access, Answer, Call};
 use crate::registry::classify::{may_do, refused as refused_by};
 use crate::registry::client::{Client, MOST_REDIRECTS};
+use crate::registry::contact::Contact;
 use crate::registry::credentials::Login;
 use crate::registry::endpoint::Target;
 use crate::registry::error::{Error, ErrorKind};
@@ -46,8 +47,9 @@ impl Client {
         identity: Option<&Identity>,
         scopes: &Scopes,
     ) -> Result<Grant, Box<Fault>> {
-        if let Some(error) = self.authority.contact.dead() {
-            return Err(self.fault(error.into()));
+        let contact = self.authority.contact(&url);
+        if let Some(error) = contact.dead() {
+            return Err(self.fault(error.into(), &contact));
         }
         let question = Question {
             operation,
@@ -58,10 +60,10 @@ impl Client {
         let who = format!("token service {}", url.authority());
         let answer = self
             .question(&question, &url)
-            .map_err(|halt| self.fault(halt))?;
-        self.authority.contact.reached();
+            .map_err(|halt| self.fault(halt, &contact))?;
+        contact.reached();
         self.read(&question, &who, &answer)
-            .map_err(|halt| self.fault(halt))
+            .map_err(|halt| self.fault(halt, &contact))
     }
 
     fn question(&self, question: &Question<'_>, url: &Url) -> Result<Answer, Halt> {
@@ -227,7 +229,7 @@ impl Client {
     }
 
     /// For all who wait. Where nobody answers for half a minute, nobody is asked any more.
-    fn fault(&self, halt: Halt) -> Box<Fault> {
+    fn fault(&self, halt: Halt, contact: &Contact) -> Box<Fault> {
         let now = self.clock.now();
         match halt {
             Halt::Fail(error) => Box::new(Fault {
@@ -237,7 +239,6 @@ impl Client {
             }),
             Halt::Again(mut trouble) => {
                 let retries = self.settings.retries;
-                let contact = &self.authority.contact;
                 let over = trouble.class == Class::Unconnected && contact.failed(now, retries);
                 if over {
                     if retries > 0 {
