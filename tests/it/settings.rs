@@ -358,7 +358,7 @@ fn the_command_line_wins_over_variables_and_these_over_the_file() {
             .stdin("s3cret\n")
             .run()
             .expect_code(4);
-        let said = format!("the credentials of {user} were refused");
+        let said = format!("the credentials of {user} (from --password-stdin) were refused");
         assert!(output.stderr.contains(&said), "{output}");
     }
 }
