@@ -2,6 +2,7 @@
 
 mod registries;
 mod terminal;
+mod tokens;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
