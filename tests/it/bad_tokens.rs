@@ -8,6 +8,8 @@ use hoist::observe::event::Emit;
 use hoist::registry::client::{Credentials, Keychain, Login, Settings, TokenService};
 use hoist::registry::error::{Error, ErrorKind};
 
+use crate::support::archives::{ImageSpec, layout};
+use crate::support::command::hoist;
 use crate::support::scripted::{Answer, Rule, Scripted, Seen, answer, computed, on};
 use crate::wire::{Wire, code, noise, plain, session, shape, telling_session, user};
 
@@ -366,4 +368,35 @@ fn a_registry_that_has_changed_its_mind_is_heard() {
     assert_eq!(wire.client.token_service(), None);
     let seen = shape(&server.requests());
     assert_eq!(seen[1..], ["POST mount", "POST mount", "PUT upload"]);
+}
+
+#[test]
+fn each_end_has_its_code() {
+    let dir = tempfile::tempdir().unwrap();
+    layout(dir.path(), &[ImageSpec::new("app:1").layer(1, 3_000)]);
+    let gone = Scripted::start([]).address();
+    for (rules, realm, code, kind) in [
+        (answer(200).body("<html>"), "/token".to_owned(), 4, "auth"),
+        (answer(403), "/token".to_owned(), 4, "auth"),
+        (answer(500), "/token".to_owned(), 1, "refused"),
+        (answer(429), "/token".to_owned(), 1, "pressure"),
+        (token("t"), "/token".to_owned(), 4, "auth"),
+        (token("t"), ELSEWHERE.to_owned(), 4, "auth"),
+        (token("t"), format!("http://{gone}/token"), 5, "unreachable"),
+    ] {
+        let server = Scripted::start([
+            on("GET", "/token").then(rules),
+            on("*", "/").then(bearer(&realm)),
+        ]);
+        let output = hoist(["push", "-o", "json", "--progress", "none", "--retries", "0"])
+            .arg(dir.path())
+            .arg(format!("{}/app:1", server.address()))
+            .args(["-u", "me", "--password-stdin"])
+            .stdin("secret")
+            .run()
+            .expect_code(code);
+        let report = output.json();
+        assert_eq!(report["images"][0]["error"]["kind"], kind, "{output}");
+        assert!(!output.to_string().contains("secret"), "{output}");
+    }
 }
