@@ -14,6 +14,7 @@ use super::failure::{Failure, FailureKind, Fault};
 use super::redact::secrets_of;
 use super::request::{Method, Payload, Request, Response, Settings};
 use super::resolve::Later;
+use super::secret::Secret;
 use super::stash::{Line, Stash};
 use super::switch::Switch;
 use super::tls::Tls;
@@ -141,15 +142,28 @@ impl Http {
         self.switch.turn_off();
     }
 
+    /// Everything secret that goes out with a request: to the server, and to the proxy before it.
+    fn credentials(&self, request: &Request<'_>) -> Vec<Secret> {
+        let named = |name: &str| name.eq_ignore_ascii_case("authorization");
+        let authorization = request.headers.iter().find(|(name, _)| named(name));
+        let mut carried = authorization.map_or_else(Vec::new, |(_, value)| secrets_of(value));
+        let uri = request.url.parse::<Uri>().ok();
+        if let Some(origin) = uri.and_then(|uri| Origin::of(&uri).ok())
+            && let Ok(Some(proxy)) = self.stash.dialer().proxy(&origin)
+            && let Some(value) = proxy.authorization()
+        {
+            carried.extend(secrets_of(value.expose()));
+        }
+        carried
+    }
+
     fn perform(
         &self,
         request: Request<'_>,
         limit: u64,
         exchange: &Rc<Exchange>,
     ) -> Result<Response, Fault> {
-        let named = |name: &str| name.eq_ignore_ascii_case("authorization");
-        let authorization = request.headers.iter().find(|(name, _)| named(name));
-        let carried = authorization.map(|(_, value)| secrets_of(value));
+        let carried = self.credentials(&request);
         let mut message = message(&request)?;
         let headers = message.headers_mut();
         let payload = match request.payload {
@@ -185,7 +199,7 @@ impl Http {
             headers: fields.collect(),
             body: read_body(body, limit, exchange)?,
             body_sent: exchange.body_sent(),
-            carried: carried.unwrap_or_default(),
+            carried,
         })
     }
 }

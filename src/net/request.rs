@@ -104,7 +104,7 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Bytes of the payload that had been taken from its reader when the answer came.
     pub body_sent: u64,
-    /// The credentials in the request's `Authorization`.
+    /// The credentials in the request: those in its `Authorization`, and what the caller adds.
     pub carried: Vec<Secret>,
 }
 

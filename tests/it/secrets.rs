@@ -1,14 +1,12 @@
 //! Nothing that hoist writes holds a secret: whatever is asked for, whatever registries repeat, whether the
 //! push succeeds or fails.
 
+mod home;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 
-use tempfile::{TempDir, tempdir};
-
-use crate::support::archives::{ImageSpec, layout};
-use crate::support::command::{Command, Output, hoist};
+use self::home::{Files, Home};
+use crate::support::command::hoist;
 use crate::support::registry::{Kind, Registry, Setup};
 use crate::support::scripted::{Answer, Gate, Rule, Scripted, answer, held, on};
 
@@ -25,79 +23,6 @@ const ASKED: [&[&str]; 5] = [
     &["-q"],
     &[],
 ];
-
-/// The home of a user, where all that a push leaves behind ends up.
-struct Home(TempDir);
-
-/// Every file in a home, with what it holds.
-type Files = Vec<(String, Vec<u8>)>;
-
-impl Home {
-    fn new() -> Self {
-        let home = Self(tempdir().unwrap());
-        let spec = ImageSpec::new("team/app:1").layer(1, 5000);
-        layout(&home.path("source"), &[spec.layer(2, 200_000)]);
-        home
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn push(&self, host: &str, options: &[&str]) -> Command {
-        let command = hoist(["push", "--retries", "0", "--digest-file"]);
-        command
-            .arg(self.path("digests"))
-            .args(options)
-            .arg(self.path("source"))
-            .arg(format!("{host}/demo/"))
-            .env("HOME", self.0.path())
-            .env("TMPDIR", self.0.path())
-            .env("HOIST_LOG", "trace")
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        path.display().to_string()
-    }
-
-    fn files(&self) -> Files {
-        let mut files = Files::new();
-        collect(self.0.path(), &mut files);
-        files
-    }
-
-    /// Everything that was written: to both streams, and below the home, where `before` was already.
-    #[track_caller]
-    fn unseen(&self, before: &Files, output: &Output, secrets: &[&str]) {
-        let mut written = self.files();
-        written.retain(|file| !before.contains(file));
-        written.push(("standard output".to_owned(), output.stdout.clone().into()));
-        written.push(("standard error".to_owned(), output.stderr.clone().into()));
-        for (place, bytes) in written {
-            for secret in secrets {
-                let seen = bytes
-                    .windows(secret.len())
-                    .any(|part| part == secret.as_bytes());
-                assert!(!seen, "{secret:?} in {place}: {output}");
-            }
-        }
-    }
-}
-
-fn collect(folder: &Path, found: &mut Files) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, found);
-        } else {
-            found.push((path.display().to_string(), fs::read(&path).unwrap()));
-        }
-    }
-}
 
 /// The password itself in the forms that others write it in, and what is made of it.
 const OF_PASSWORD: [&str; 5] = [
@@ -285,6 +210,86 @@ fn a_password_is_not_shown_wherever_it_comes_from() {
     }
 }
 
+/// No form that gives it away by itself.
+const TOKEN: &str = "0paque T0ken";
+const REFRESH: &str = "refresh/me+now \"quoted\"";
+const OF_TOKENS: [&str; 6] = [
+    TOKEN,
+    "0paque%20T0ken",
+    REFRESH,
+    "refresh/me+now \\\"quoted\\\"",
+    "refresh%2Fme%2Bnow%20%22quoted%22",
+    "refresh/me",
+];
+
+/// Tokens, and what they are got with, as registries and token services could repeat them.
+#[test]
+fn tokens_are_not_shown_whatever_is_said_about_them() {
+    let given = answer(200).body(format!(
+        "{{\"token\": \"{TOKEN}\", \"refresh_token\": \"{TOKEN}\"}}"
+    ));
+    let errors = |text: &str| {
+        let error = serde_json::json!({"code": "DENIED", "message": text});
+        serde_json::json!({"errors": [error]}).to_string()
+    };
+    let form = "refresh_token=refresh%2Fme%2Bnow%20%22quoted%22&x=y";
+    let odd = serde_json::json!({"token": [TOKEN], "refresh_token": REFRESH}).to_string();
+    for (service, registry) in [
+        (
+            given.clone(),
+            answer(403).body(errors(&format!("{TOKEN} is not enough"))),
+        ),
+        (
+            given.clone(),
+            answer(401).body(format!("Authorization: Bearer {TOKEN}")),
+        ),
+        (given, answer(500).body(format!("x={}", OF_TOKENS[1]))),
+        (
+            answer(403).body(errors(&format!("{REFRESH} has expired"))),
+            answer(404),
+        ),
+        (answer(401).body(form), answer(404)),
+        (answer(400).body(errors(form)), answer(404)),
+        (
+            answer(500).body(format!("cannot parse {REFRESH}")),
+            answer(404),
+        ),
+        (answer(200).body(odd), answer(404)),
+        (
+            answer(200).body(format!("<title>{REFRESH}</title>")),
+            answer(404),
+        ),
+        (
+            answer(200).body(format!("{{\"token\": \"{TOKEN}\\n\"}}")),
+            answer(404),
+        ),
+    ] {
+        for asked in &ASKED[..3] {
+            let home = Home::new();
+            let bearer = "Bearer realm=\"/token?x=y\",service=\"r\"";
+            let bearer = answer(401).header("WWW-Authenticate", bearer);
+            let server = Scripted::start([
+                on("*", "/token").then(service.clone()),
+                on("*", "/").times(1).then(bearer),
+                on("*", "/").then(registry.clone()),
+            ]);
+            let host = server.address().to_string();
+            let auths = serde_json::json!({"auths": {&host: {"identitytoken": REFRESH}}});
+            let file = home.write("auth.json", &auths.to_string());
+            let before = home.files();
+            let push = home.push(&host, asked).args(["--auth-file", &file]);
+            let output = push.run();
+            assert_ne!(output.code(), Some(0), "{output}");
+            let asked_for = server.requests();
+            let mut asked_for = asked_for
+                .iter()
+                .filter(|seen| seen.target.starts_with("/token"));
+            assert!(asked_for.any(|seen| seen.method == "POST"), "{output}");
+            home.unseen(&before, &output, &OF_TOKENS);
+        }
+    }
+}
+
 #[test]
 fn a_login_leaves_nothing_behind() {
     let kinds = [Kind::Distribution2, Kind::Distribution3];
@@ -405,6 +410,60 @@ fn a_login_that_is_kept_is_told_to_nobody() {
             home.unseen(&kept, &output, &OF_PASSWORD);
         } else {
             home.unseen(&before, &output, &OF_PASSWORD);
+        }
+    }
+}
+
+/// `robot:hunter2`, RFC 7617.
+const PROXY: [&str; 3] = ["hunter2", "h%75nter2", "cm9ib3Q6aHVudGVyMg=="];
+
+#[test]
+fn what_a_proxy_is_told_is_told_to_nobody_else() {
+    let home = Home::new();
+    let challenge = answer(407).header("Proxy-Authenticate", "Basic realm=\"p\"");
+    for said in [
+        challenge.clone(),
+        challenge.body(format!("Proxy-Authorization: Basic {}", PROXY[2])),
+        answer(403).body("<title>robot with password hunter2 may not</title>"),
+        answer(502).body(format!("{{\"message\": \"{}\"}}", PROXY[2])),
+    ] {
+        for asked in &ASKED[..3] {
+            for scheme in ["http", "https"] {
+                let proxy = Scripted::start([on("*", "").then(said.clone())]);
+                let url = format!("http://robot:h%75nter2@{}", proxy.address());
+                let plain = (scheme == "http").then_some("--plain-http");
+                let push = home.push("registry.example", asked).args(plain);
+                let name = format!("{}_PROXY", scheme.to_uppercase());
+                let output = push.env(name.to_lowercase(), url).run();
+                assert_ne!(output.code(), Some(0), "{output}");
+                let told = proxy.requests();
+                let basic = format!("Basic {}", PROXY[2]);
+                let mut told = told
+                    .iter()
+                    .filter_map(|seen| seen.header("proxy-authorization"));
+                assert!(told.any(|value| value == basic), "{output}");
+                home.unseen(&Files::new(), &output, &PROXY);
+            }
+        }
+    }
+    for url in [
+        "ftp://robot:hunter2@h:1",
+        "http://robot:hunter2@h:99999",
+        "http://robot:hunter2@",
+        "robot:hunter2@h:1/?x",
+        "http://robot:hunter2@h:1/x y",
+    ] {
+        let sections = serde_json::json!({"registries": {"registry.example": {"proxy": url}}});
+        let config = home.write("config.json", &sections.to_string());
+        let before = home.files();
+        let pushing = |asked| home.push("registry.example", &[asked]);
+        for push in [
+            pushing("-ojson").args(["--config", &config]),
+            pushing("-vv").env("https_proxy", url),
+        ] {
+            let output = push.run();
+            assert_ne!(output.code(), Some(0), "{output}");
+            home.unseen(&before, &output, &PROXY);
         }
     }
 }

@@ -127,7 +127,9 @@ impl Client {
                 Content::Document(form.expose().as_bytes()),
                 self.http.stall_timeout(),
             );
-        self.ask(question, call)
+        let mut answer = self.ask(question, call)?;
+        answer.response.carried.push(refresh);
+        Ok(answer)
     }
 
     /// Sends it, and follows redirects: with what is secret on the same origin only.
@@ -206,10 +208,6 @@ impl Client {
             return Ok(grant);
         }
         let said = answer.refusal().suffix();
-        let said = match question.identity.map(Identity::secret) {
-            Some(secret) if !secret.expose().is_empty() => said.replace(secret.expose(), "***"),
-            _ => said,
-        };
         let mut reason = format!("{who} answered {}{said}", answer::status(status));
         if answer.redirects > 0 {
             let _ = write!(reason, " after {} redirects", answer.redirects);

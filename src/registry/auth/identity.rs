@@ -64,15 +64,6 @@ impl Identity {
     pub(super) fn replace_refresh_token(&self, token: Secret) {
         *self.refresh.lock().unwrap_or_else(PoisonError::into_inner) = token;
     }
-
-    /// What must not be told, should an answer repeat it.
-    pub(super) fn secret(&self) -> Secret {
-        match &self.login {
-            Login::Password { password, .. } => password.clone(),
-            Login::IdentityToken(_) => self.refresh_token(),
-            Login::Bearer(token) => token.clone(),
-        }
-    }
 }
 
 impl fmt::Display for Identity {
