@@ -111,6 +111,9 @@ pub(crate) struct Args {
 
     pub(crate) log: Option<logging::Filter>,
 
+    pub(crate) cache_dir: Option<PathBuf>,
+    pub(crate) no_cache: bool,
+
     pub(crate) long: bool,
 
     pub(crate) listen: Option<SocketAddr>,

@@ -313,9 +313,14 @@ may have: auth-file, ca-cert, chunk-size, client-cert, client-key, insecure,
 jobs, password-file, plain-http, proxy (a URL, or none), retries, stall-timeout,
 token-file, user-agent, username.
 
-Variables: HOIST_CONFIG, HOIST_JOBS, HOIST_USERNAME, HOIST_PASSWORD,
-HOIST_INSECURE (1 or 0), HOIST_LOG (debug, or hoist::registry=debug,ureq=warn;
--v and -q count more). An empty one is as good as none.
+Variables: HOIST_CONFIG, HOIST_CACHE_DIR, HOIST_JOBS, HOIST_USERNAME,
+HOIST_PASSWORD, HOIST_INSECURE (1 or 0), HOIST_LOG (debug, or
+hoist::registry=debug,ureq=warn; -v and -q count more). An empty one is as good
+as none.
+
+The cache (--cache-dir, $HOIST_CACHE_DIR, else hoist below $XDG_CACHE_HOME or
+~/.cache) remembers where a registry's tokens come from, which saves a question.
+It holds no credentials; without it everything works as well.
 ",
     ),
     (

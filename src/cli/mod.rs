@@ -4,6 +4,7 @@
 //! environment and the streams become what a command needs.
 
 mod args;
+mod folders;
 mod help;
 mod identity;
 mod limits;

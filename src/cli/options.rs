@@ -364,7 +364,24 @@ const TELL: &[Opt] = &[
     .on(WORKING),
 ];
 
-const FILES: &[Opt] = &[Opt::value(
+const FILES: &[Opt] = &[
+    Opt::value(
+        "cache-dir",
+        "DIR",
+        |args, given| {
+            args.cache_dir = Some(given.path()?);
+            Ok(())
+        },
+        "where later pushes find what this one learns of registries (default $XDG_CACHE_HOME/hoist, else ~/.cache/hoist)",
+    )
+    .form(Form::Path)
+    .variable("HOIST_CACHE_DIR"),
+    Opt::flag(
+        "no-cache",
+        |args| args.no_cache = true,
+        "neither read nor write anything there",
+    ),
+    Opt::value(
     "config",
     "FILE",
     // What it says is looked at before anything is settled.
@@ -373,7 +390,8 @@ const FILES: &[Opt] = &[Opt::value(
 )
 .scope(Scope::Nowhere)
 .variable("HOIST_CONFIG")
-.on(WORKING)];
+.on(WORKING)
+];
 
 const SERVE: &[Opt] = &[Opt::value(
     "listen",

@@ -157,6 +157,7 @@ const OPPOSITES: &[(&str, &str, &str)] = &[
     ("plain-http", "client-cert", "http has no certificates"),
     ("plain-http", "client-key", "http has no certificates"),
     ("insecure", "ca-cert", "certificates are verified or not"),
+    ("cache-dir", "no-cache", "where, or nowhere?"),
     ("password-stdin", "password-file", ONE_SECRET),
     ("password-stdin", "token-file", ONE_SECRET),
     ("password-stdin", "password", ONE_SECRET),

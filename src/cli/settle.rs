@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::{Args, Codec, Progress};
 use crate::cli::settings::Settings;
 use crate::cli::usage::UsageError;
-use crate::cli::{Surroundings, identity, limits, logging, naming, network};
+use crate::cli::{Surroundings, folders, identity, limits, logging, naming, network};
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::image::stdin::{self, Input, StandardInput};
@@ -45,6 +45,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
     let display = display(&args, around);
     let log = logging::Filter::of(&args);
     let net = network::settle(&args, &around.env, destination.host())?;
+    let cache = folders::cache(&args, &around.env);
     let mut warnings = Vec::new();
     let keychain = identity::keychain(&args, around, destination.host(), &mut warnings)?;
     let naming = naming::settle(args.renames, args.map.as_deref(), args.tags, &destination)?;
@@ -66,6 +67,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
             .images
             .map_or(standard.images, |images| images as usize),
         fail_fast: args.fail_fast,
+        cache,
         registry: client::Settings {
             keychain,
             known_service: None,

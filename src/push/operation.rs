@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crate::image::compress::Compressor;
 use crate::image::filter::Filter;
@@ -12,6 +12,7 @@ use crate::net;
 use crate::observe::event::{Event, Observer};
 use crate::pool::semaphore::Semaphore;
 use crate::pool::workers::Workers;
+use crate::push::cache::Cache;
 use crate::push::coordinator::{Coordinator, mailbox};
 use crate::push::gather::{Fate, Gathered};
 use crate::push::plan::Plan;
@@ -40,6 +41,8 @@ pub struct Operation {
     /// Images being worked on.
     pub images: usize,
     pub fail_fast: bool,
+    /// The folder in which later pushes find what this one has learned.
+    pub cache: Option<PathBuf>,
     pub registry: client::Settings,
     pub net: net::Settings,
 }
@@ -86,6 +89,7 @@ impl Operation {
             jobs: 16,
             images: 8,
             fail_fast: false,
+            cache: None,
             registry: client::Settings {
                 keychain: Arc::new(client::Anonymous),
                 known_service: None,
@@ -177,10 +181,15 @@ impl Operation {
         let halt = Stop::default();
         let clock = Arc::new(SystemClock { stop: halt.clone() });
         let host = self.destination.host();
+        let cache = self.open_cache(tally, observers);
+        let known = cache.as_ref().and_then(|cache| cache.token_service(host));
         let client = Client::new(
             host,
             Arc::clone(&http),
-            self.registry.clone(),
+            client::Settings {
+                known_service: known.or_else(|| self.registry.known_service.clone()),
+                ..self.registry.clone()
+            },
             clock,
             Arc::new(mailbox),
         );
@@ -208,6 +217,24 @@ impl Operation {
             http.shutdown();
         });
         tally.take(&schedule, tools.client.totals(), stop.is_stopped());
+        // Whoever is stopped waits for no other push.
+        if let (Some(cache), Some(service)) = (cache, tools.client.token_service())
+            && !stop.is_stopped()
+        {
+            cache.remember(host, &service, SystemTime::now());
+        }
         Ok(())
+    }
+
+    fn open_cache(&self, tally: &mut Tally, observers: &mut [Box<dyn Observer>]) -> Option<Cache> {
+        let (cache, warning) = Cache::open(self.cache.as_deref()?);
+        if let Some(message) = warning {
+            tally.warnings().push(message.clone());
+            let event = Event::Warning { message };
+            observers
+                .iter_mut()
+                .for_each(|observer| observer.observe(&event));
+        }
+        Some(cache)
     }
 }

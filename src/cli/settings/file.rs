@@ -5,7 +5,7 @@
 //! understood ends the command.
 
 use std::cell::RefCell;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read};
@@ -15,6 +15,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 
 use crate::cli::args::Args;
+use crate::cli::folders;
 use crate::cli::options::{self, Form, Opt, Scope, Take};
 use crate::cli::settings::{Environment, Setting, Value, contradictions};
 use crate::cli::usage::{UsageError, nearest};
@@ -45,13 +46,14 @@ pub(super) fn of(
     named: Option<&Setting>,
     env: &Environment,
 ) -> Result<(File, Option<String>), UsageError> {
+    let usual = || folders::config(env).map(|folder| folder.join("config.json"));
     let (path, called) = match named {
         Some(Setting {
             value: Value::Words(words),
             called,
             ..
         }) => (words.last().map(PathBuf::from), called.as_str()),
-        _ => (usual(env), "config file"),
+        _ => (usual(), "config file"),
     };
     let Some(path) = path else {
         return Ok((File::default(), None));
@@ -69,16 +71,6 @@ pub(super) fn of(
     let wrong = |why: String| UsageError::new(format!("{called}: {why}"));
     let bytes = read(&path).map_err(wrong)?;
     Ok((parse(&bytes, &path)?, None))
-}
-
-/// XDG base directory specification: a relative `XDG_CONFIG_HOME` does not count.
-fn usual(env: &Environment) -> Option<PathBuf> {
-    let folder = |name: &str| {
-        let found = env.get(OsStr::new(name)).map(PathBuf::from);
-        found.filter(|path| path.is_absolute())
-    };
-    let config = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")))?;
-    Some(config.join("hoist/config.json"))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

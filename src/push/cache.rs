@@ -1,0 +1,138 @@
+//! What later pushes need not find out again, kept in one file of the user's.
+//!
+//! Nothing here is needed: a file that is not there, is not to be trusted or cannot be written costs
+//! requests, never a push. It holds no credentials, and says where they may be sent to: so it counts only
+//! when nobody else can have written it.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::reference::Host;
+use crate::push::cache::file::Read;
+use crate::registry::client::TokenService;
+
+/// What is known is of this version; parts that another one does not know are left out.
+const VERSION: u32 = 1;
+/// Registries that are remembered; nobody pushes to more of them in turn.
+const MOST_HOSTS: usize = 100;
+/// Bytes of a realm or a service; what is longer is not remembered.
+const LONGEST: usize = 2048;
+/// How old the time of the last use may get before it is worth writing the file, in seconds.
+const STALE: u64 = 24 * 3600;
+
+/// The file as it was at the beginning.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+    known: Document,
+    /// It is of a later version of hoist, which is not to lose what it knows.
+    foreign: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    /// By host and port as in destinations, lower case.
+    #[serde(default)]
+    hosts: BTreeMap<String, Known>,
+}
+
+/// One registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// Where it gets its tokens.
+    realm: String,
+    #[serde(default)]
+    service: Option<String>,
+    /// Seconds since 1970.
+    used: u64,
+}
+
+impl Cache {
+    /// Reads what `folder` has. With a sentence when that is not to be used.
+    pub(crate) fn open(folder: &Path) -> (Self, Option<String>) {
+        let (known, foreign, warning) = match file::read(folder) {
+            Read::Whole(known) => (known, false, None),
+            Read::Nothing => (Document::default(), false, None),
+            Read::Later(why) => (Document::default(), true, Some(why)),
+            Read::Bad(why) => (Document::default(), false, Some(why)),
+        };
+        let cache = Self {
+            folder: folder.to_path_buf(),
+            known,
+            foreign,
+        };
+        (cache, warning)
+    }
+
+    /// Where tokens for `host` came from the last time.
+    pub(crate) fn token_service(&self, host: &Host) -> Option<TokenService> {
+        let known = self.known.hosts.get(&key(host))?;
+        Some(TokenService {
+            realm: known.realm.clone(),
+            service: known.service.clone(),
+        })
+    }
+
+    /// Takes in where they come from `now`.
+    pub(crate) fn remember(&self, host: &Host, service: &TokenService, now: SystemTime) {
+        let key = key(host);
+        let known = Known {
+            realm: service.realm.clone(),
+            service: service.service.clone(),
+            used: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        };
+        if self.foreign || !known.is_fit() || !known.is_news(self.known.hosts.get(&key)) {
+            return;
+        }
+        let updated = file::update(&self.folder, |document| document.take(key, known));
+        if let Err(error) = updated {
+            let folder = self.folder.display();
+            log::debug!("nothing is remembered in {folder}: {error}");
+        }
+    }
+}
+
+impl Document {
+    /// The least recently used ones make room.
+    fn take(&mut self, key: String, known: Known) {
+        self.version = VERSION;
+        self.hosts.insert(key, known);
+        while self.hosts.len() > MOST_HOSTS {
+            let oldest = self.hosts.iter().min_by_key(|(_, host)| host.used);
+            let Some(oldest) = oldest.map(|(host, _)| host.clone()) else {
+                return;
+            };
+            self.hosts.remove(&oldest);
+        }
+    }
+}
+
+impl Known {
+    /// Of a size and form that it can be kept. A user name in the URL would be a credential.
+    fn is_fit(&self) -> bool {
+        let parts = [Some(&self.realm), self.service.as_ref()];
+        let short = parts.iter().flatten().all(|part| part.len() <= LONGEST);
+        short && !self.realm.contains('@')
+    }
+
+    fn is_news(&self, before: Option<&Self>) -> bool {
+        before.is_none_or(|before| {
+            let same = (&before.realm, &before.service) == (&self.realm, &self.service);
+            // A clock that was set back must not keep a host for ever.
+            !same || self.used.abs_diff(before.used) > STALE
+        })
+    }
+}
+
+fn key(host: &Host) -> String {
+    host.as_str().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests;

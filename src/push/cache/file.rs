@@ -1,0 +1,176 @@
+//! The file itself: read with suspicion, replaced whole.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use crate::push::cache::{Document, VERSION};
+
+const NAME: &str = "cache.json";
+/// Held by whoever reads the file in order to replace it.
+const LOCK: &str = "cache.lock";
+/// What holds the lock otherwise is done within milliseconds, or hangs.
+const LOCK_PATIENCE: Duration = Duration::from_millis(300);
+/// More than all that may be in it, in bytes.
+const MOST: u64 = 4 << 20;
+
+/// What was found.
+pub(super) enum Read {
+    Whole(Document),
+    Nothing,
+    /// Made by a later version of hoist: a sentence.
+    Later(String),
+    /// Damaged, or perhaps somebody else's: a sentence.
+    Bad(String),
+}
+
+pub(super) fn read(folder: &Path) -> Read {
+    let path = folder.join(NAME);
+    let bad = |why: &str| Read::Bad(format!("{} is ignored: {why}", path.display()));
+    let bytes = match bytes(&path) {
+        Ok(Some(bytes)) => bytes,
+        // Unreadable is as good as not there: another user's home, a folder in its place.
+        Ok(None) | Err(Fault::Io) => return Read::Nothing,
+        Err(Fault::Said(why)) => return bad(why),
+    };
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    match serde_json::from_slice::<Versioned>(&bytes) {
+        Ok(Versioned { version: VERSION }) => {}
+        Ok(Versioned { version }) if version > VERSION => {
+            let path = path.display();
+            let why = format!("{path} is ignored: a later version of hoist has written it");
+            return Read::Later(why);
+        }
+        _ => return bad("it is damaged"),
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(document) => Read::Whole(document),
+        Err(_) => bad("it is damaged"),
+    }
+}
+
+enum Fault {
+    /// The system does not give it.
+    Io,
+    Said(&'static str),
+}
+
+impl From<io::Error> for Fault {
+    fn from(_: io::Error) -> Self {
+        Self::Io
+    }
+}
+
+fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    // A pipe in its place would be waited for when it is opened.
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(Fault::Said("it is no file")),
+        Err(_) => return Ok(None),
+    }
+    let file = File::open(path)?;
+    if !is_ours(&file.metadata()?) {
+        return Err(Fault::Said("others can write to it"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(Fault::Said("it is too big"));
+    }
+    Ok(Some(bytes))
+}
+
+/// Whether nobody but the user and the system's administrator can have written it.
+#[cfg(unix)]
+fn is_ours(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let us = rustix::process::geteuid().as_raw();
+    metadata.mode() & 0o022 == 0 && (metadata.uid() == 0 || metadata.uid() == us)
+}
+
+#[cfg(not(unix))]
+fn is_ours(_: &Metadata) -> bool {
+    true
+}
+
+/// Reads the file again, changes it and puts the outcome in its place.
+pub(super) fn update(folder: &Path, change: impl FnOnce(&mut Document)) -> io::Result<()> {
+    private(DirBuilder::new().recursive(true)).create(folder)?;
+    let lock = open(
+        OpenOptions::new().create(true).write(true),
+        &folder.join(LOCK),
+    )?;
+    acquire(&lock)?;
+    let mut document = match read(folder) {
+        Read::Whole(document) => document,
+        Read::Nothing | Read::Bad(_) => Document::default(),
+        Read::Later(why) => return Err(io::Error::other(why)),
+    };
+    change(&mut document);
+    let text = serde_json::to_vec(&document)?;
+    let (beside, mut file) = create_beside(folder)?;
+    let written = file
+        .write_all(&text)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&beside, folder.join(NAME)));
+    if written.is_err() {
+        // The first error is the one to tell.
+        _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn acquire(lock: &File) -> io::Result<()> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+fn create_beside(folder: &Path) -> io::Result<(PathBuf, File)> {
+    let process = std::process::id();
+    for attempt in 0..100 {
+        let beside = folder.join(format!(".{NAME}.{process}.{attempt}"));
+        match open(OpenOptions::new().create_new(true).write(true), &beside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.map(|file| (beside, file)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+#[cfg(unix)]
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    options.mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.open(path)
+}
+
+#[cfg(unix)]
+fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
+    use std::os::unix::fs::DirBuilderExt as _;
+    builder.mode(0o700)
+}
+
+#[cfg(not(unix))]
+fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
+    builder
+}

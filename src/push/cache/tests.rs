@@ -1,0 +1,191 @@
+//! What is remembered, and for how long.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::tempdir;
+
+use super::*;
+
+fn host(text: &str) -> Host {
+    Host::parse(text).unwrap()
+}
+
+fn service(realm: &str) -> TokenService {
+    TokenService {
+        realm: realm.to_owned(),
+        service: Some("registry".to_owned()),
+    }
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// What a later push reads.
+fn reopened(folder: &Path) -> Cache {
+    let (cache, warning) = Cache::open(folder);
+    assert_eq!(warning, None);
+    cache
+}
+
+#[test]
+fn a_later_push_knows_what_an_earlier_one_was_told() {
+    let dir = tempdir().unwrap();
+    let folder = dir.path().join("not/there/yet");
+    let (one, other) = (host("R.example:5000"), host("r.example"));
+    let empty = reopened(&folder);
+    assert_eq!(empty.token_service(&one), None);
+    empty.remember(&one, &service("https://auth.example/a"), at(1));
+    empty.remember(&other, &service("/token"), at(2));
+    let cache = reopened(&folder);
+    let known = cache.token_service(&host("r.EXAMPLE:5000"));
+    assert_eq!(known, Some(service("https://auth.example/a")));
+    assert_eq!(cache.token_service(&other), Some(service("/token")));
+    cache.remember(&other, &service("/elsewhere"), at(3));
+    assert_eq!(
+        reopened(&folder).token_service(&other),
+        Some(service("/elsewhere"))
+    );
+}
+
+#[test]
+fn the_file_is_written_when_there_is_something_new() {
+    let dir = tempdir().unwrap();
+    let (host, service) = (host("r.example"), service("/token"));
+    let path = dir.path().join("cache.json");
+    reopened(dir.path()).remember(&host, &service, at(1000));
+    let cache = reopened(dir.path());
+    for (now, written) in [
+        (1000, false),
+        (1000 + STALE, false),
+        (1001 + STALE, true),
+        (0, false),
+    ] {
+        fs::remove_file(&path).ok();
+        cache.remember(&host, &service, at(now));
+        assert_eq!(path.exists(), written, "{now}");
+    }
+    fs::remove_file(&path).ok();
+    for realm in ["https://user:pass@auth.example/", &"x".repeat(LONGEST + 1)] {
+        let other = TokenService {
+            realm: realm.to_owned(),
+            ..service.clone()
+        };
+        cache.remember(&host, &other, at(1000));
+        assert!(!path.exists(), "{realm:.40}");
+    }
+}
+
+#[test]
+fn the_least_recently_used_make_room() {
+    let dir = tempdir().unwrap();
+    for number in 0..MOST_HOSTS + 2 {
+        let host = host(&format!("r{number}.example"));
+        // The second one is the oldest.
+        let now = if number == 1 { 1 } else { 10 + number as u64 };
+        reopened(dir.path()).remember(&host, &service("/token"), at(now));
+    }
+    let cache = reopened(dir.path());
+    assert_eq!(cache.known.hosts.len(), MOST_HOSTS);
+    for (number, there) in [(0, false), (1, false), (2, true), (MOST_HOSTS + 1, true)] {
+        let known = cache.token_service(&host(&format!("r{number}.example")));
+        assert_eq!(known.is_some(), there, "{number}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_file_is_said_once_and_then_it_is_replaced() {
+    let later = r#"{"version": 2, "hosts": 7}"#;
+    for (text, why) in [
+        ("", "it is damaged"),
+        ("{", "it is damaged"),
+        (r#"{"hosts": {}}"#, "it is damaged"),
+        (r#"{"version": "1"}"#, "it is damaged"),
+        (r#"{"version": 0, "hosts": {}}"#, "it is damaged"),
+        (r#"{"version": 1, "hosts": {"r": {}}}"#, "it is damaged"),
+        (&" ".repeat((4 << 20) + 1), "it is too big"),
+        (later, "a later version of hoist has written it"),
+    ] {
+        let dir = tempdir().unwrap();
+        let path = dir.path().join("cache.json");
+        fs::write(&path, text).unwrap();
+        let (cache, warning) = Cache::open(dir.path());
+        let expected = format!("{} is ignored: {why}", path.display());
+        assert_eq!(warning, Some(expected), "{text:.40}");
+        cache.remember(&host("r.example"), &service("/token"), at(1));
+        if text == later {
+            assert_eq!(fs::read_to_string(&path).unwrap(), later);
+        } else {
+            let known = reopened(dir.path()).token_service(&host("r.example"));
+            assert!(known.is_some(), "{text:.40}");
+        }
+    }
+    // Fields of a later hoist that keeps to version 1.
+    let dir = tempdir().unwrap();
+    let more = r#"{"version":1,"more":[],"hosts":{"r.example":{"realm":"/t","used":1,"new":{}}}}"#;
+    fs::write(dir.path().join("cache.json"), more).unwrap();
+    let known = reopened(dir.path()).token_service(&host("r.example"));
+    assert_eq!(known.map(|known| known.realm), Some("/t".to_owned()));
+}
+
+#[cfg(unix)]
+#[test]
+fn it_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempdir().unwrap();
+    let folder = dir.path().join("hoist");
+    reopened(&folder).remember(&host("r.example"), &service("/token"), at(1));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let path = folder.join("cache.json");
+    assert_eq!((mode(&folder), mode(&path)), (0o700, 0o600));
+    let names = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    assert_eq!(names, ["cache.json", "cache.lock"]);
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
+    let (cache, warning) = Cache::open(&folder);
+    let expected = format!("{} is ignored: others can write to it", path.display());
+    assert_eq!(warning, Some(expected));
+    assert_eq!(cache.token_service(&host("r.example")), None);
+}
+
+#[test]
+fn pushes_at_the_same_time_lose_nothing_and_wait_for_nobody() {
+    let dir = tempdir().unwrap();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let folder = dir.path();
+            scope.spawn(move || {
+                let host = host(&format!("r{number}.example"));
+                reopened(folder).remember(&host, &service("/token"), at(1));
+            });
+        }
+    });
+    assert_eq!(reopened(dir.path()).known.hosts.len(), 8);
+
+    let lock = fs::File::open(dir.path().join("cache.lock")).unwrap();
+    lock.lock().unwrap();
+    reopened(dir.path()).remember(&host("late.example"), &service("/token"), at(1));
+    assert_eq!(reopened(dir.path()).known.hosts.len(), 8);
+}
+
+#[test]
+fn what_cannot_be_written_is_no_failure() {
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    for folder in [&file, Path::new("/proc/hoist")] {
+        let cache = reopened(folder);
+        cache.remember(&host("r.example"), &service("/token"), at(1));
+        assert_eq!(reopened(folder).token_service(&host("r.example")), None);
+    }
+    fs::create_dir(dir.path().join("cache.json")).unwrap();
+    let (cache, warning) = Cache::open(dir.path());
+    assert!(warning.is_some_and(|warning| warning.ends_with("it is no file")));
+    cache.remember(&host("r.example"), &service("/token"), at(1));
+}
