@@ -53,7 +53,7 @@ fn roots(env: &Environment) -> Roots {
     let folders: Vec<PathBuf> = folders.filter(|one| !one.as_os_str().is_empty()).collect();
     match file.is_none() && folders.is_empty() {
         true => Roots::default(),
-        false => Roots::Named { file, folders },
+        false => Roots::named(file, folders),
     }
 }
 
@@ -129,9 +129,9 @@ mod tests {
 
     #[test]
     fn variables_name_the_authorities() {
-        let named = |file: Option<&str>, folders: &[&str]| Roots::Named {
-            file: file.map(PathBuf::from),
-            folders: folders.iter().map(PathBuf::from).collect(),
+        let named = |file: Option<&str>, folders: &[&str]| {
+            let folders = folders.iter().map(PathBuf::from).collect();
+            Roots::named(file.map(PathBuf::from), folders)
         };
         for (set, expected) in [
             (&[][..], Roots::default()),

@@ -2,10 +2,9 @@
 //! exports them.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use rustls::RootCertStore;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
@@ -26,12 +25,31 @@ pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>
 pub(super) fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let named = |problem: &str| format!("{}: {problem}", path.display());
     let found = parse(&bytes(path)?).map_err(|problem| named(&problem))?;
-    let mut usable = RootCertStore::empty();
-    match usable.add_parsable_certificates(found.iter().cloned()) {
-        (0, 0) => Err(named("holds no certificate")),
-        (0, _) => Err(named("holds no usable certificate")),
-        _ => Ok(found),
+    match found.iter().any(is_usable) {
+        true => Ok(found),
+        false if found.is_empty() => Err(named("holds no certificate")),
+        false => Err(named("holds no usable certificate")),
     }
+}
+
+/// Whether [`read`] would find anything, but for damage behind the first certificate that can be used.
+pub(super) fn peek(path: &Path) -> Result<(), String> {
+    let file = open(path)?.take(MAX_FILE);
+    let mut pem = CertificateDer::pem_reader_iter(BufReader::new(file));
+    match pem.find_map(|one| one.ok().filter(is_usable)) {
+        Some(_) => Ok(()),
+        // In DER, or in want of the right words.
+        None => read(path).map(drop),
+    }
+}
+
+/// Whether [`read_folder`] would find anything.
+pub(super) fn peek_folder(folder: &Path) -> Result<bool, String> {
+    Ok(files(folder)?.iter().any(|path| peek(path).is_ok()))
+}
+
+fn is_usable(certificate: &CertificateDer<'_>) -> bool {
+    webpki::anchor_from_trusted_cert(certificate).is_ok()
 }
 
 /// The certificates of all files in a folder; files without one are passed by. The error names the
@@ -105,7 +123,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let named = |problem: &str| format!("{}: {problem}", path.display());
-    let file = File::open(path).map_err(|error| named(&reason(&error)))?;
+    let file = open(path)?;
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(MAX_FILE + 1)
         .read_to_end(&mut bytes)
@@ -114,4 +132,8 @@ fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         return Err(named(&format!("larger than {} MiB", MAX_FILE >> 20)));
     }
     Ok(bytes)
+}
+
+fn open(path: &Path) -> Result<File, String> {
+    File::open(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))
 }

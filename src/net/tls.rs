@@ -6,16 +6,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, Error, InconsistentKeys, RootCertStore};
+use rustls::{ClientConfig, Error, InconsistentKeys};
 use rustls_pki_types::CertificateDer;
 
 use super::certificates;
 use super::request::Settings;
+use super::resolve;
 use super::roots::Roots;
 use super::verify::{Unverified, Verifier};
 
@@ -45,7 +46,6 @@ pub(super) struct Tls {
     /// Trusted everywhere besides the roots.
     own: Vec<CertificateDer<'static>>,
     roots: Roots,
-    loaded: OnceLock<Result<RootCertStore, String>>,
     client: Option<(String, Arc<CertifiedKey>)>,
     certs_d: Vec<PathBuf>,
     hosts: Mutex<HashMap<(String, u16), Result<Terms, String>>>,
@@ -75,20 +75,18 @@ impl Tls {
             let host = client.host.trim_matches(['[', ']']).to_ascii_lowercase();
             Ok::<_, String>((host, Arc::new(key)))
         });
-        let tls = Self {
+        if !settings.insecure {
+            settings.roots.check()?;
+        }
+        Ok(Self {
             insecure: settings.insecure,
             own,
             roots: settings.roots.clone(),
-            loaded: OnceLock::new(),
             client: client.transpose()?,
             certs_d: settings.certs_d.clone(),
             hosts: Mutex::default(),
             provider,
-        };
-        if matches!(tls.roots, Roots::Named { .. }) && !tls.insecure {
-            tls.roots()?;
-        }
-        Ok(tls)
+        })
     }
 
     /// `host` in lower case, IPv6 without brackets. The error is a sentence about a folder of
@@ -100,13 +98,13 @@ impl Tls {
         known.or_insert_with(|| self.make(host, port)).clone()
     }
 
-    /// Whether what was found for this host can be used.
+    /// Whether what was named, or found for this host, can be used.
     pub(super) fn check(&self, host: &str, port: u16) -> Result<(), String> {
+        // Registries on loopback seldom speak TLS, and then nobody asks for roots.
+        if !self.insecure && !resolve::is_loopback(host) {
+            self.roots.check_all()?;
+        }
         self.local(host, port).map(drop)
-    }
-
-    fn roots(&self) -> Result<RootCertStore, String> {
-        self.loaded.get_or_init(|| self.roots.load()).clone()
     }
 
     fn make(&self, host: &str, port: u16) -> Result<Terms, String> {
@@ -117,7 +115,7 @@ impl Tls {
             Arc::new(Unverified(Arc::clone(&self.provider)))
         } else {
             let own = [&self.own[..], &local.authorities].concat();
-            Arc::new(Verifier::new(self.roots()?, own, &self.provider)?)
+            Arc::new(Verifier::new(self.roots.load()?, own, &self.provider)?)
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()

@@ -22,15 +22,16 @@ pub(super) struct Verifier {
 impl Verifier {
     /// `own` are trusted besides `roots`.
     pub(super) fn new(
-        mut roots: RootCertStore,
+        mut roots: Arc<RootCertStore>,
         own: Vec<CertificateDer<'static>>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, String> {
-        roots.add_parsable_certificates(own.iter().cloned());
-        let usual =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-                .build()
-                .map_err(|error| error.to_string())?;
+        if !own.is_empty() {
+            Arc::make_mut(&mut roots).add_parsable_certificates(own.iter().cloned());
+        }
+        let usual = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+            .build()
+            .map_err(|error| error.to_string())?;
         Ok(Self { usual, own })
     }
 }

@@ -330,3 +330,20 @@ fn files_that_were_named_and_are_of_no_use_are_wrong_usage() {
         assert_usage(out, &format!("SSL_CERT_DIR {path}: {says}"));
     }
 }
+
+#[test]
+fn damage_behind_the_first_root_is_found_before_a_host_is_asked_that_needs_them() {
+    let scene = Scene::new();
+    let damage = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----";
+    let damaged = scene.path("damaged");
+    fs::write(&damaged, scene.authority.pem() + damage).unwrap();
+    // Longer than a label may be: no resolver asks anybody.
+    let far = hoist(["push", "-o", "json", &scene.path("image")])
+        .arg(format!("{}.example/t/app:1", "a".repeat(64)))
+        .env("SSL_CERT_FILE", &damaged);
+    let says = format!("SSL_CERT_FILE {damaged}: not readable as PEM");
+    assert_usage(far.clone().run(), &says);
+    // Whoever speaks http only reads no further than to the first.
+    let plain = far.args(["--plain-http", "--retries", "0"]);
+    plain.run().expect_code(5).expect_stderr("does not resolve");
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
-use hoist::net::{Failure, FailureKind, Http, Response, Settings};
+use hoist::net::{Failure, FailureKind, Http, Response, Roots, Settings};
 use tempfile::TempDir;
 
 use super::{assert_failure, get, http, impatient, trusting};
@@ -29,6 +29,35 @@ fn trust_comes_from_files_with_any_number_of_certificates() {
             }
         }
         assert_eq!(server.connections(), 2);
+    }
+}
+
+#[test]
+fn roots_are_read_when_a_host_needs_them_and_once() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("roots.pem");
+    let authority = Authority::new("tests");
+    let identity = authority.issue(&["127.0.0.1"]);
+    let plain = Scripted::start([on("GET", "/").then(answer(200))]);
+    for named in [false, true] {
+        fs::write(&path, Authority::new("stranger").pem()).unwrap();
+        let settings = Settings {
+            roots: match named {
+                true => Roots::named(Some(path.clone()), Vec::new()),
+                false => Roots::found(vec![path.clone()], Vec::new()),
+            },
+            ..Settings::default()
+        };
+        let checked = Http::new(&settings).unwrap();
+        checked.check(&plain.url("/")).unwrap();
+        get(&checked, &plain.url("/")).unwrap();
+        fs::write(&path, authority.pem()).unwrap();
+        let used = Http::new(&settings.clone()).unwrap();
+        assert_eq!(ask(&identity, &used).unwrap().status, 200);
+        fs::remove_file(&path).unwrap();
+        for http in [checked, Http::new(&settings).unwrap()] {
+            assert_eq!(ask(&identity, &http).unwrap().status, 200);
+        }
     }
 }
 
