@@ -395,13 +395,10 @@ fn a_push_outlives_its_tokens() {
         // The challenge at the beginning, and what is not there yet: tag and digest.
         assert_eq!(refused.len(), 3, "{refused:#?}");
         let given = issuer.given();
-        let apart = given.windows(2).map(|two| two[1].at - two[0].at);
-        let apart: Vec<Duration> = apart.collect();
-        assert!(given.len() > 3, "{apart:?}");
-        assert!(
-            apart.iter().all(|gap| *gap >= Duration::from_secs(5)),
-            "{apart:?}"
-        );
+        // Measured where they are given, a little after they were asked for.
+        let whole = given[given.len() - 1].at - given[0].at + Duration::from_millis(500);
+        let most = 1 + whole.as_secs() / 5;
+        assert!((4..=most).contains(&(given.len() as u64)), "{given:?}");
     };
     thread::scope(|scope| {
         for kind in verifying() {
