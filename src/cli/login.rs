@@ -14,7 +14,7 @@ use crate::cli::args::Args;
 use crate::cli::options::Given;
 use crate::cli::results::{OWNER, write_file};
 use crate::cli::settings::Settings;
-use crate::cli::signals::Signal;
+use crate::cli::signals::{self, Signal};
 use crate::cli::terminal::Terminal;
 use crate::cli::usage::UsageError;
 use crate::cli::{Exit, Streams, Surroundings, identity, logging, network, summary};
@@ -68,15 +68,7 @@ pub(crate) fn run(settings: &Settings, around: Surroundings, mut streams: Stream
     let signals = std::mem::replace(&mut around.signals, Box::new(|| Ok(channel().1)));
     let (sender, happenings) = channel();
     let ended = sender.clone();
-    let listening = signals().and_then(|signals| {
-        let forward = move || {
-            for signal in signals {
-                _ = sender.send(Happening::Signal(signal));
-            }
-        };
-        std::thread::Builder::new().spawn(forward)
-    });
-    if let Err(error) = listening {
+    if let Err(error) = signals::forward(signals, sender, Happening::Signal) {
         let warning = format!("warning: a signal may leave the terminal without echo: {error}");
         streams.console.line(&warning);
     }

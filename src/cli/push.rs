@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cli::args::Output;
 use crate::cli::settings::Settings;
 use crate::cli::settle::{self, Display};
-use crate::cli::signals::Signal;
+use crate::cli::signals::{self, Signal};
 use crate::cli::{Exit, Signals, Streams, Surroundings, empty_report, logging, results, summary};
 use crate::image::digest::Digest;
 use crate::observe::console::Console;
@@ -102,15 +102,7 @@ fn attend(
 }
 
 fn listen(signals: Signals, sender: Sender<Happening>, console: &Console) {
-    let listening = signals().and_then(|signals| {
-        let forward = move || {
-            for signal in signals {
-                _ = sender.send(Happening::Signal(signal));
-            }
-        };
-        std::thread::Builder::new().spawn(forward)
-    });
-    if let Err(error) = listening {
+    if let Err(error) = signals::forward(signals, sender, Happening::Signal) {
         console.line(&format!("warning: signals end this push at once: {error}"));
     }
 }

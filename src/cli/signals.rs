@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM, as something a command can wait for.
 
 use std::io;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -50,4 +50,21 @@ pub(crate) fn of_this_process() -> io::Result<Receiver<Signal>> {
         .name("signals".to_owned())
         .spawn(listen)?;
     Ok(receiver)
+}
+
+/// Sends what comes from `signals` on to `sender`, among the other things that happen there.
+pub(super) fn forward<T: Send + 'static>(
+    signals: super::Signals,
+    sender: Sender<T>,
+    happening: fn(Signal) -> T,
+) -> io::Result<()> {
+    let signals = signals()?;
+    let forward = move || {
+        for signal in signals {
+            // Nobody waits any more: the command is about to end.
+            _ = sender.send(happening(signal));
+        }
+    };
+    std::thread::Builder::new().spawn(forward)?;
+    Ok(())
 }

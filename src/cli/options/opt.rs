@@ -64,18 +64,7 @@ type Setter = fn(&mut Args, &Given<'_>) -> Result<(), UsageError>;
 impl Opt {
     /// An option without a value, of `push` alone.
     pub(super) const fn flag(long: &'static str, set: fn(&mut Args), help: &'static str) -> Self {
-        Self {
-            long,
-            short: None,
-            take: Take::Flag(set),
-            commands: &[Command::Push],
-            help,
-            form: Form::Text,
-            repeatable: false,
-            scope: Scope::Top,
-            variable: None,
-            secret: false,
-        }
+        Self::new(long, Take::Flag(set), help)
     }
 
     /// An option with a value, of `push` alone.
@@ -85,10 +74,14 @@ impl Opt {
         set: Setter,
         help: &'static str,
     ) -> Self {
+        Self::new(long, Take::Value { name, set }, help)
+    }
+
+    const fn new(long: &'static str, take: Take, help: &'static str) -> Self {
         Self {
             long,
             short: None,
-            take: Take::Value { name, set },
+            take,
             commands: &[Command::Push],
             help,
             form: Form::Text,
