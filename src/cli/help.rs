@@ -319,8 +319,8 @@ hoist::registry=debug,ureq=warn; -v and -q count more). An empty one is as good
 as none.
 
 The cache (--cache-dir, $HOIST_CACHE_DIR, else hoist below $XDG_CACHE_HOME or
-~/.cache) remembers where a registry's tokens come from, which saves a question.
-It holds no credentials; without it everything works as well.
+~/.cache) remembers for a week where a registry's tokens come from, which saves
+a question. It holds no credentials; without it everything works as well.
 ",
     ),
     (

@@ -22,8 +22,11 @@ const VERSION: u32 = 1;
 const MOST_HOSTS: usize = 100;
 /// Bytes of a realm or a service; what is longer is not remembered.
 const LONGEST: usize = 2048;
-/// How old the time of the last use may get before it is worth writing the file, in seconds.
+/// How old an entry may get before it is worth writing the file again, in seconds.
 const STALE: u64 = 24 * 3600;
+/// How long a registry is not asked again, in seconds: who takes over a token service that it has left
+/// would get passwords for ever.
+const LONGEST_TRUST: u64 = 7 * 24 * 3600;
 
 /// The file as it was at the beginning.
 #[derive(Debug)]
@@ -49,8 +52,8 @@ struct Known {
     realm: String,
     #[serde(default)]
     service: Option<String>,
-    /// Seconds since 1970.
-    used: u64,
+    /// When the registry said so, in seconds since 1970.
+    told: u64,
 }
 
 impl Cache {
@@ -70,9 +73,12 @@ impl Cache {
         (cache, warning)
     }
 
-    /// Where tokens for `host` came from the last time.
-    pub(crate) fn token_service(&self, host: &Host) -> Option<TokenService> {
+    /// Where tokens for `host` come from, as it has said not long before `now`.
+    pub(crate) fn token_service(&self, host: &Host, now: SystemTime) -> Option<TokenService> {
         let known = self.known.hosts.get(&key(host))?;
+        if seconds(now).abs_diff(known.told) > LONGEST_TRUST {
+            return None;
+        }
         Some(TokenService {
             realm: known.realm.clone(),
             service: known.service.clone(),
@@ -85,7 +91,7 @@ impl Cache {
         let known = Known {
             realm: service.realm.clone(),
             service: service.service.clone(),
-            used: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            told: seconds(now),
         };
         if self.foreign || !known.is_fit() || !known.is_news(self.known.hosts.get(&key)) {
             return;
@@ -99,12 +105,12 @@ impl Cache {
 }
 
 impl Document {
-    /// The least recently used ones make room.
+    /// The oldest ones make room.
     fn take(&mut self, key: String, known: Known) {
         self.version = VERSION;
         self.hosts.insert(key, known);
         while self.hosts.len() > MOST_HOSTS {
-            let oldest = self.hosts.iter().min_by_key(|(_, host)| host.used);
+            let oldest = self.hosts.iter().min_by_key(|(_, host)| host.told);
             let Some(oldest) = oldest.map(|(host, _)| host.clone()) else {
                 return;
             };
@@ -125,9 +131,15 @@ impl Known {
         before.is_none_or(|before| {
             let same = (&before.realm, &before.service) == (&self.realm, &self.service);
             // A clock that was set back must not keep a host for ever.
-            !same || self.used.abs_diff(before.used) > STALE
+            !same || self.told.abs_diff(before.told) > STALE
         })
     }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn key(host: &Host) -> String {

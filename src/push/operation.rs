@@ -182,7 +182,9 @@ impl Operation {
         let clock = Arc::new(SystemClock { stop: halt.clone() });
         let host = self.destination.host();
         let cache = self.open_cache(tally, observers);
-        let known = cache.as_ref().and_then(|cache| cache.token_service(host));
+        let known = cache
+            .as_ref()
+            .and_then(|cache| cache.token_service(host, SystemTime::now()));
         let client = Client::new(
             host,
             Arc::clone(&http),

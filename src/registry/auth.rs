@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::net::{Method, Response, Secret};
+use crate::net::{self, Method, Response, Secret};
 use crate::registry::auth::first::{Entry, FirstWrite, FirstWrites};
 use crate::registry::auth::identity::Identities;
 use crate::registry::auth::tokens::{Claim, Fault, Key, Refused, Tokens};
@@ -27,7 +27,7 @@ use crate::registry::credentials::{Keychain, Login};
 use crate::registry::endpoint;
 use crate::registry::error::ErrorKind;
 use crate::registry::retry::Halt;
-use crate::registry::url::Url;
+use crate::registry::url::{Scheme, Url};
 
 pub(super) use crate::registry::auth::identity::Identity;
 pub use crate::registry::auth::realm::TokenService;
@@ -182,9 +182,10 @@ impl Authority {
         Arc::clone(contacts.entry(url.authority()).or_default())
     }
 
-    /// A token service that has given tokens for this registry.
-    pub(super) fn token_service(&self) -> Option<TokenService> {
-        let service = self.ask().service.clone();
+    /// The token service that the registry has named in this run, and that has given tokens for it.
+    fn named_service(&self) -> Option<TokenService> {
+        let ask = self.ask().clone();
+        let service = ask.service.filter(|_| ask.proven);
         service.filter(|_| self.tokens.any())
     }
 }
@@ -210,6 +211,19 @@ impl Tries {
 }
 
 impl Client {
+    /// The token service of the registry, for the next run to know: as the registry itself has named it
+    /// in this one, where nobody in between can have done so. Passwords will be sent there unasked, by
+    /// runs that verify certificates, too.
+    pub fn token_service(&self) -> Option<TokenService> {
+        let service = self.authority.named_service()?;
+        let own = self.base_url();
+        let verified = match own.scheme() {
+            Scheme::Https => !self.settings.insecure,
+            Scheme::Http => net::is_loopback(own.host()),
+        };
+        (verified || service.is_at(&own)).then_some(service)
+    }
+
     /// What a request is to carry. Waits for a token, or for the first write, where it must.
     pub(super) fn authorise(&self, operation: &str, call: &Call<'_>) -> Result<Pass<'_>, Halt> {
         if !call.target.is_own() {

@@ -150,11 +150,6 @@ impl Client {
         Err(Error::interrupted(operation))
     }
 
-    /// The token service that the registry's tokens came from in this run, for the next one to know.
-    pub fn token_service(&self) -> Option<TokenService> {
-        self.authority.token_service()
-    }
-
     /// Sends one request, with credentials where they are asked for, and follows redirects.
     pub(super) fn exchange(&self, operation: &str, mut call: Call<'_>) -> Result<Answer, Halt> {
         let mut redirects = 0;

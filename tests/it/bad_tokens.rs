@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoist::image::reference::Repository;
+use hoist::net;
 use hoist::observe::event::Emit;
 use hoist::registry::client::{Credentials, Keychain, Login, Settings, TokenService};
 use hoist::registry::error::{Error, ErrorKind};
@@ -11,6 +12,7 @@ use hoist::registry::error::{Error, ErrorKind};
 use crate::support::archives::{ImageSpec, layout};
 use crate::support::command::hoist;
 use crate::support::scripted::{Answer, Rule, Scripted, Seen, answer, computed, on};
+use crate::support::tls::Authority;
 use crate::wire::{Wire, code, noise, plain, session, shape, telling_session, user};
 
 pub(crate) fn bearer(realm: &str) -> Answer {
@@ -221,6 +223,48 @@ fn credentials_do_not_go_where_a_token_service_sends_us() {
     let sentence = "which is not to see what we sent";
     assert!(error.reason.ends_with(sentence), "{error}");
     assert_eq!(second.requests().len(), 1);
+}
+
+/// What is remembered gets passwords from runs that verify certificates.
+#[test]
+fn a_token_service_is_remembered_where_nobody_can_have_forged_its_name() {
+    let authority = Authority::new("tests");
+    let identity = authority.issue(&["127.0.0.1", "localhost"]);
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = Scripted::start_tls(identity.server(), [on("GET", "/token").then(token("t"))]);
+    let elsewhere = tokens.url("/token").replace("127.0.0.1", "localhost");
+    for (insecure, realm, remembered) in [
+        (false, "/token", true),
+        (false, &elsewhere, true),
+        (true, "/token", true),
+        (true, &elsewhere, false),
+    ] {
+        let asks = bearer(realm);
+        let server = Scripted::start_tls(
+            identity.server(),
+            [
+                on("POST", "/v2/").times(1).then(asks),
+                on("POST", "/v2/").then(session()),
+                on("PUT", "/v2/").then(answer(201)),
+                on("GET", "/token").then(token("t")),
+            ],
+        );
+        let settings = Settings {
+            insecure,
+            plain_http: false,
+            ..as_me(0)
+        };
+        let http = net::Settings {
+            insecure,
+            ca_certs: vec![authority.write(dir.path())],
+            ..net::Settings::default()
+        };
+        let wire = Wire::over(server.address(), settings, &http);
+        wire.push("app", b"hello").unwrap();
+        let known = wire.client.token_service();
+        let expected = remembered.then_some(realm);
+        assert_eq!(known.as_ref().map(|known| known.realm.as_str()), expected);
+    }
 }
 
 #[test]

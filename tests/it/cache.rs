@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
@@ -95,6 +96,29 @@ fn a_known_host_costs_one_request_less() {
     }
     // One HEAD for what is there, and its token.
     assert_eq!(second.len(), 2, "{second:?}");
+}
+
+/// A service that is still there, and is not the registry's any more, sees no password after a week.
+#[test]
+fn what_is_remembered_is_asked_for_again() {
+    const WEEK: u64 = 7 * 24 * 3600;
+    for (age, asked) in [(60, true), (WEEK + 60, false)] {
+        let site = Site::new(1);
+        let old = Scripted::start([on("GET", "/token").then(answer(403))]);
+        let cache = site.dir.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        let known = json!({"realm": old.url("/token"), "told": seconds() - age});
+        let known = json!({"version": 1, "hosts": {site.host(): known}});
+        fs::write(cache.join("cache.json"), known.to_string()).unwrap();
+        site.pushed(site.push().arg("--cache-dir").arg(&cache));
+        assert_eq!(!old.requests().is_empty(), asked, "{age}");
+        assert_eq!(read(&cache)["hosts"][site.host()]["realm"], "/token");
+    }
+}
+
+fn seconds() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs()
 }
 
 #[test]
@@ -191,7 +215,7 @@ fn a_registry_that_has_changed_is_pushed_to_all_the_same() {
             let site = Site::new(questions);
             let cache = site.dir.path().join("cache");
             fs::create_dir(&cache).unwrap();
-            let known = json!({"realm": realm, "service": "old", "used": 1});
+            let known = json!({"realm": realm, "service": "old", "told": seconds()});
             let known = json!({"version": 1, "hosts": {site.host(): known}});
             fs::write(cache.join("cache.json"), known.to_string()).unwrap();
             site.pushed(site.push().arg("--cache-dir").arg(&cache));

@@ -36,18 +36,38 @@ fn a_later_push_knows_what_an_earlier_one_was_told() {
     let folder = dir.path().join("not/there/yet");
     let (one, other) = (host("R.example:5000"), host("r.example"));
     let empty = reopened(&folder);
-    assert_eq!(empty.token_service(&one), None);
+    assert_eq!(empty.token_service(&one, at(3)), None);
     empty.remember(&one, &service("https://auth.example/a"), at(1));
     empty.remember(&other, &service("/token"), at(2));
     let cache = reopened(&folder);
-    let known = cache.token_service(&host("r.EXAMPLE:5000"));
+    let known = cache.token_service(&host("r.EXAMPLE:5000"), at(3));
     assert_eq!(known, Some(service("https://auth.example/a")));
-    assert_eq!(cache.token_service(&other), Some(service("/token")));
+    assert_eq!(cache.token_service(&other, at(3)), Some(service("/token")));
     cache.remember(&other, &service("/elsewhere"), at(3));
     assert_eq!(
-        reopened(&folder).token_service(&other),
+        reopened(&folder).token_service(&other, at(3)),
         Some(service("/elsewhere"))
     );
+}
+
+#[test]
+fn what_was_told_long_ago_is_asked_again() {
+    let dir = tempdir().unwrap();
+    let host = host("r.example");
+    let told = 10 * LONGEST_TRUST;
+    reopened(dir.path()).remember(&host, &service("/token"), at(told));
+    let cache = reopened(dir.path());
+    for (now, trusted) in [
+        (told, true),
+        (told + LONGEST_TRUST, true),
+        (told + LONGEST_TRUST + 1, false),
+        // The clock was wrong then, or is now.
+        (told - LONGEST_TRUST - 1, false),
+        (0, false),
+    ] {
+        let known = cache.token_service(&host, at(now));
+        assert_eq!(known.is_some(), trusted, "{now}");
+    }
 }
 
 #[test]
@@ -79,7 +99,7 @@ fn the_file_is_written_when_there_is_something_new() {
 }
 
 #[test]
-fn the_least_recently_used_make_room() {
+fn the_oldest_make_room() {
     let dir = tempdir().unwrap();
     for number in 0..MOST_HOSTS + 2 {
         let host = host(&format!("r{number}.example"));
@@ -90,7 +110,7 @@ fn the_least_recently_used_make_room() {
     let cache = reopened(dir.path());
     assert_eq!(cache.known.hosts.len(), MOST_HOSTS);
     for (number, there) in [(0, false), (1, false), (2, true), (MOST_HOSTS + 1, true)] {
-        let known = cache.token_service(&host(&format!("r{number}.example")));
+        let known = cache.token_service(&host(&format!("r{number}.example")), at(1));
         assert_eq!(known.is_some(), there, "{number}");
     }
 }
@@ -118,15 +138,15 @@ fn what_is_wrong_with_the_file_is_said_once_and_then_it_is_replaced() {
         if text == later {
             assert_eq!(fs::read_to_string(&path).unwrap(), later);
         } else {
-            let known = reopened(dir.path()).token_service(&host("r.example"));
+            let known = reopened(dir.path()).token_service(&host("r.example"), at(1));
             assert!(known.is_some(), "{text:.40}");
         }
     }
     // Fields of a later hoist that keeps to version 1.
     let dir = tempdir().unwrap();
-    let more = r#"{"version":1,"more":[],"hosts":{"r.example":{"realm":"/t","used":1,"new":{}}}}"#;
+    let more = r#"{"version":1,"more":[],"hosts":{"r.example":{"realm":"/t","told":1,"new":{}}}}"#;
     fs::write(dir.path().join("cache.json"), more).unwrap();
-    let known = reopened(dir.path()).token_service(&host("r.example"));
+    let known = reopened(dir.path()).token_service(&host("r.example"), at(1));
     assert_eq!(known.map(|known| known.realm), Some("/t".to_owned()));
 }
 
@@ -151,7 +171,7 @@ fn it_is_for_its_owner_alone() {
     let (cache, warning) = Cache::open(&folder);
     let expected = format!("{} is ignored: others can write to it", path.display());
     assert_eq!(warning, Some(expected));
-    assert_eq!(cache.token_service(&host("r.example")), None);
+    assert_eq!(cache.token_service(&host("r.example"), at(1)), None);
 }
 
 #[test]
@@ -182,7 +202,10 @@ fn what_cannot_be_written_is_no_failure() {
     for folder in [&file, Path::new("/proc/hoist")] {
         let cache = reopened(folder);
         cache.remember(&host("r.example"), &service("/token"), at(1));
-        assert_eq!(reopened(folder).token_service(&host("r.example")), None);
+        assert_eq!(
+            reopened(folder).token_service(&host("r.example"), at(1)),
+            None
+        );
     }
     fs::create_dir(dir.path().join("cache.json")).unwrap();
     let (cache, warning) = Cache::open(dir.path());

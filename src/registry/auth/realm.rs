@@ -34,6 +34,12 @@ impl TokenService {
         check(&url, base, secret)?;
         Ok(url)
     }
+
+    /// Whether it is on the registry's own host.
+    pub(super) fn is_at(&self, own: &Url) -> bool {
+        own.join(&self.realm)
+            .is_ok_and(|url| url.host() == own.host())
+    }
 }
 
 /// Whether a URL may be asked for tokens of the registry at `own`: https anywhere, http only where the
