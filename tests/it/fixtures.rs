@@ -54,6 +54,7 @@ fn each_is_found_under_its_names() {
          2 plain layers, linux/amd64",
         "docker-29.tar: docker.io/library/docker-29:1, 3 manifests, linux/amd64",
         "jib.tar: hoist.example/jib:1, 2 compressed layers, linux/amd64",
+        "ko.tar: hoist.example/ko:1, 4 compressed layers, linux/amd64",
         "nix.tar.gz: docker.io/library/nix:1, 2 plain layers, linux/amd64",
         "oras: :1, 3 manifests, linux/amd64 linux/arm64",
         "podman-multi.tar: hoist.example/podman:1 hoist.example/podman:latest, \
