@@ -2,7 +2,7 @@
 //! exports them.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::pem::{Error as PemError, PemObject};
@@ -45,7 +45,9 @@ pub(super) fn peek(path: &Path) -> Result<(), String> {
 
 /// Whether [`read_folder`] would find anything.
 pub(super) fn peek_folder(folder: &Path) -> Result<bool, String> {
-    Ok(files(folder)?.iter().any(|path| peek(path).is_ok()))
+    let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
+    let mut paths = entries.flatten().map(|entry| entry.path());
+    Ok(paths.any(|path| path.is_file() && peek(&path).is_ok()))
 }
 
 fn is_usable(certificate: &CertificateDer<'_>) -> bool {
@@ -67,7 +69,7 @@ pub(super) fn read_folder(folder: &Path) -> Result<Vec<CertificateDer<'static>>,
 
 /// The files in a folder, in the order of their names.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let unreadable = |error: std::io::Error| format!("{}: {}", folder.display(), reason(&error));
+    let unreadable = |error: io::Error| unreadable(folder, &error);
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -135,5 +137,9 @@ fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 fn open(path: &Path) -> Result<File, String> {
-    File::open(path).map_err(|error| format!("{}: {}", path.display(), reason(&error)))
+    File::open(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{}: {}", path.display(), reason(error))
 }
