@@ -88,6 +88,10 @@ impl Http {
         let outcome = self.attempt(request, limit);
         let way = self.stash.dialer().way(&origin, method, &outcome);
         match (way, again) {
+            (Ok(Way::Same), _) => outcome.map(|response| Response {
+                proxy: self.stash.dialer().proxy_shown(&origin),
+                ..response
+            }),
             (Ok(Way::Tunnel(wire)), Some(again)) => {
                 if let Some(wire) = wire {
                     self.stash.put(&origin, *wire);
@@ -199,6 +203,7 @@ impl Http {
             headers: fields.collect(),
             body: read_body(body, limit, exchange)?,
             body_sent: exchange.body_sent(),
+            proxy: None,
             carried,
         })
     }

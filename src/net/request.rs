@@ -104,6 +104,8 @@ pub struct Response {
     pub body: Vec<u8>,
     /// Bytes of the payload that had been taken from its reader when the answer came.
     pub body_sent: u64,
+    /// The proxy that the request was handed to in the clear: it may have given this answer itself.
+    pub proxy: Option<String>,
     /// The credentials in the request: those in its `Authorization`, and what the caller adds.
     pub carried: Vec<Secret>,
 }

@@ -129,6 +129,10 @@ impl Dialer {
         (passed_on && !self.form(&origin).is_tunnel()).then_some(origin)
     }
 
+    pub(super) fn proxy_shown(&self, origin: &Origin) -> Option<String> {
+        Some(self.proxy(origin).ok()??.to_string())
+    }
+
     /// What an answer that came by way of a proxy says about that.
     ///
     /// # Errors

@@ -74,9 +74,10 @@ impl Client {
         let refusal = answer.refusal();
         let mut error = self.refusal(ErrorKind::Refused, operation, answer, &refusal);
         error.reason = format!(
-            "{} answered {} to {} (a proxy limit such as client_max_body_size){}",
+            "{} answered {}{} to {} (a proxy limit such as client_max_body_size){}",
             self.who(&answer.target),
             answer::status(answer.status()),
+            through(answer),
             answer::size(sent),
             refusal.suffix()
         );
@@ -239,7 +240,11 @@ impl Client {
     ) -> Error {
         let who = self.who(&answer.target);
         let status = answer::status(answer.status());
-        let reason = format!("{who} answered {status}{}", refusal.suffix());
+        let reason = format!(
+            "{who} answered {status}{}{}",
+            through(answer),
+            refusal.suffix()
+        );
         Error {
             status: Some(answer.status()),
             codes: refusal.codes.clone().into(),
@@ -260,6 +265,12 @@ impl Client {
         let after = asked.and_then(|text| parse_retry_after(text, self.clock.unix()));
         Class::Pressure { after }
     }
+}
+
+/// A proxy that may have answered in the place of somebody else.
+fn through(answer: &Answer) -> String {
+    let proxy = answer.response.proxy.as_ref();
+    proxy.map_or_else(String::new, |proxy| format!(" through proxy {proxy}"))
 }
 
 const CLOCKS: &str =

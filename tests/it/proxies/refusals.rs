@@ -211,7 +211,10 @@ fn a_proxy_that_passes_nothing_on_is_told_from_the_registry() {
         .env("http_proxy", proxy.address().to_string())
         .run()
         .expect_code(4);
-    out.expect_stderr("registry answered 403");
+    out.expect_stderr(&format!(
+        "registry answered 403 Forbidden through proxy http://{} (from http_proxy): no",
+        proxy.address()
+    ));
 }
 
 #[test]
