@@ -68,8 +68,10 @@ pub(super) fn explain(
             ),
             other => return Some(unacceptable(&other.to_string())),
         },
-        E::ExpiredContext { not_after, .. } => expired(*not_after, now),
-        E::NotValidYetContext { not_before, .. } => not_yet(*not_before, now),
+        E::ExpiredContext { not_after, .. } => expired(&whose(leaf, others, now), *not_after, now),
+        E::NotValidYetContext { not_before, .. } => {
+            not_yet(&whose(leaf, others, now), *not_before, now)
+        }
         E::NotValidForNameContext {
             expected,
             presented,
@@ -102,13 +104,37 @@ pub(super) fn explain(
     })
 }
 
-fn expired(not_after: UnixTime, now: UnixTime) -> (String, String) {
+/// The certificate that is not valid at this time: the server's own, mostly.
+fn whose(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> String {
+    let is_out = |certificate: &EndEntityCert<'_>| {
+        // The dates are looked at before anything else.
+        let usage = webpki::KeyUsage::server_auth();
+        let verified = certificate.verify_for_usage(&[], &[], &[], now, usage, None, None);
+        let problem = verified.err();
+        problem.is_some_and(|problem| {
+            use webpki::Error as E;
+            matches!(problem, E::CertExpired { .. } | E::CertNotValidYet { .. })
+        })
+    };
+    let mut all = std::iter::once(leaf).chain(others).enumerate();
+    let found = all.find_map(|(at, one)| {
+        let certificate = EndEntityCert::try_from(one).ok()?;
+        let name = || distinguished::name(certificate.subject()).unwrap_or_default();
+        is_out(&certificate).then(|| (at > 0).then(name))
+    });
+    match found.flatten() {
+        Some(name) => format!("certificate of its issuer {name}"),
+        None => "certificate".to_owned(),
+    }
+}
+
+fn expired(whose: &str, not_after: UnixTime, now: UnixTime) -> (String, String) {
     let since = match now.as_secs().saturating_sub(not_after.as_secs()) / 86_400 {
         0 => "today".to_owned(),
         1 => "1 day ago".to_owned(),
         days => format!("{days} days ago"),
     };
-    let message = format!("certificate has expired on {}, {since}", date(not_after));
+    let message = format!("{whose} has expired on {}, {since}", date(not_after));
     let clock = date(now);
     (
         message,
@@ -116,9 +142,9 @@ fn expired(not_after: UnixTime, now: UnixTime) -> (String, String) {
     )
 }
 
-fn not_yet(not_before: UnixTime, now: UnixTime) -> (String, String) {
+fn not_yet(whose: &str, not_before: UnixTime, now: UnixTime) -> (String, String) {
     let message = format!(
-        "certificate is not valid before {}: the clock here is wrong, or was where it was made",
+        "{whose} is not valid before {}: the clock here is wrong, or was where it was made",
         date(not_before)
     );
     let clock = date(now);

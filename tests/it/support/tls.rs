@@ -51,7 +51,16 @@ impl Authority {
 
     /// An authority below this one.
     pub(crate) fn delegate(&self, name: &str) -> Self {
-        let params = authority(name);
+        self.delegate_with(name, |_| ())
+    }
+
+    pub(crate) fn delegate_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
+        let mut params = authority(name);
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         Self(CertifiedIssuer::signed_by(params, key, &self.0).unwrap())
     }
