@@ -27,6 +27,7 @@ pub(crate) fn settle(
         roots: roots(env),
         ca_certs: args.ca_certs.clone(),
         certs_d: certs_d(env),
+        also_named: (host.is_docker_hub()).then(|| (client::api_host(host), host.to_string())),
         client: client_certificate(args, host)?,
         proxies: proxies(args, env, host),
         insecure: args.insecure,

@@ -21,6 +21,9 @@ pub struct Settings {
     /// (`registry.example:5000`; without its port where that is 443), `*.crt` are trusted for this host
     /// too, and `X.cert` with `X.key` is shown to it.
     pub certs_d: Vec<PathBuf>,
+    /// A host and another name for it there: what people type for a registry that is reached by another
+    /// name.
+    pub also_named: Option<(String, String)>,
     /// Wins over those of [`Self::certs_d`].
     pub client: Option<ClientCertificate>,
     /// Do not verify certificates.
@@ -42,6 +45,7 @@ impl Default for Settings {
             roots: Roots::default(),
             ca_certs: Vec::new(),
             certs_d: Vec::new(),
+            also_named: None,
             client: None,
             insecure: false,
             proxies: Proxies::default(),

@@ -15,6 +15,7 @@ use rustls::{ClientConfig, Error, InconsistentKeys};
 use rustls_pki_types::CertificateDer;
 
 use super::certificates;
+use super::proxy::bracketed;
 use super::request::Settings;
 use super::resolve;
 use super::roots::Roots;
@@ -48,6 +49,7 @@ pub(super) struct Tls {
     roots: Roots,
     client: Option<(String, Arc<CertifiedKey>)>,
     certs_d: Vec<PathBuf>,
+    also_named: Option<(String, String)>,
     hosts: Mutex<HashMap<(String, u16), Result<Terms, String>>>,
 }
 
@@ -84,6 +86,7 @@ impl Tls {
             roots: settings.roots.clone(),
             client: client.transpose()?,
             certs_d: settings.certs_d.clone(),
+            also_named: settings.also_named.clone(),
             hosts: Mutex::default(),
             provider,
         })
@@ -140,14 +143,15 @@ impl Tls {
 
     /// The first folder there is for this host.
     fn folder(&self, host: &str, port: u16) -> Option<PathBuf> {
-        let shown = match host.contains(':') {
-            true => format!("[{host}]"),
-            false => host.to_owned(),
-        };
-        let mut names = vec![format!("{shown}:{port}")];
-        if port == 443 {
-            // As it is mostly written.
-            names.insert(0, shown);
+        let alias = self.also_named.as_ref().filter(|(name, _)| name == host);
+        let mut names = Vec::new();
+        let typed = alias.map(|(_, typed)| typed.as_str());
+        for shown in typed.into_iter().chain([host]).map(bracketed) {
+            if port == 443 {
+                // As it is mostly written.
+                names.push(shown.clone());
+            }
+            names.push(format!("{shown}:{port}"));
         }
         let places = self.certs_d.iter();
         let mut folders = places.flat_map(|place| names.iter().map(|name| place.join(name)));

@@ -27,6 +27,9 @@ impl Client {
             })
         };
         let error = |kind| self.refusal(kind, operation, answer, &refusal);
+        if let Some(hint) = client_certificate(answer, &refusal) {
+            return error(ErrorKind::Unreachable).hint(hint).into();
+        }
         match answer.status() {
             _ if refusal.has("TOOMANYREQUESTS") => {
                 again(self.pressure(answer), error(ErrorKind::Pressure))
@@ -271,6 +274,24 @@ impl Client {
 fn through(answer: &Answer) -> String {
     let proxy = answer.response.proxy.as_ref();
     proxy.map_or_else(String::new, |proxy| format!(" through proxy {proxy}"))
+}
+
+/// What nginx says over TLS about the certificate of a client: nothing in the handshake, but in a page
+/// (<https://nginx.org/en/docs/http/ngx_http_ssl_module.html#errors>).
+fn client_certificate(answer: &Answer, refusal: &Refusal) -> Option<&'static str> {
+    const PAGES: [(&str, &str); 2] = [
+        (
+            "No required SSL certificate was sent",
+            "--client-cert FILE and --client-key FILE",
+        ),
+        (
+            "The SSL certificate error",
+            "a client certificate that the registry's CA has issued, in --client-cert or certs.d",
+        ),
+    ];
+    let mut pages = PAGES.iter().filter(|_| answer.status() == 400);
+    let page = pages.find(|(text, _)| refusal.message.contains(text));
+    page.map(|(_, hint)| *hint)
 }
 
 const CLOCKS: &str =

@@ -79,10 +79,13 @@ impl Scene {
 
     /// The folder of `certs.d` for this registry, in the user's home.
     fn certs_d(&self, address: SocketAddr) -> PathBuf {
-        let home = self.dir.path().join(".config/containers/certs.d");
-        let folder = home.join(address.to_string());
+        let folder = self.home_certs_d().join(address.to_string());
         fs::create_dir_all(&folder).unwrap();
         folder
+    }
+
+    fn home_certs_d(&self) -> PathBuf {
+        self.dir.path().join(".config/containers/certs.d")
     }
 }
 
@@ -119,6 +122,11 @@ fn every_fault_of_a_certificate_has_its_sentence() {
     };
     let between = Authority::new("far root").delegate("in between");
     let behind = between.issue(&LOCAL);
+    let below = |change: &dyn Fn(&mut rcgen::CertificateParams)| {
+        let out = scene.authority.delegate_with("old one", change);
+        out.issue(&LOCAL)
+            .server_with(&[out.der()], None, rustls::ALL_VERSIONS)
+    };
     let cases = [
         (
             Authority::new("stranger").issue(&LOCAL).server(),
@@ -148,12 +156,22 @@ fn every_fault_of_a_certificate_has_its_sentence() {
         ),
         (
             issue(&|params| params.not_after = year(2021, 5, 6)),
-            "certificate has expired on Thu, 06 May 2021 00:00:00 GMT, ",
+            ": certificate has expired on Thu, 06 May 2021 00:00:00 GMT, ",
             "renew it, or set this machine's clock, which says ",
         ),
         (
             issue(&|params| params.not_before = year(3021, 5, 6)),
             "certificate is not valid before Sun, 06 May 3021",
+            "clock, which says ",
+        ),
+        (
+            below(&|params| params.not_after = year(2021, 5, 6)),
+            ": certificate of its issuer old one has expired on Thu, 06 May 2021",
+            "renew it",
+        ),
+        (
+            below(&|params| params.not_before = year(3021, 5, 6)),
+            ": certificate of its issuer old one is not valid before Sun, 06 May 3021",
             "clock, which says ",
         ),
         (

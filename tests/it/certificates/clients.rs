@@ -6,6 +6,8 @@ use std::fs;
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 
 use super::{LOCAL, Scene, assert_unreachable, assert_usage, openssl};
+use crate::support::command::hoist;
+use crate::support::fronts::nginx;
 use crate::support::registry::{Kind, Registry, Setup, Tls, program};
 use crate::support::tls::Authority;
 
@@ -169,5 +171,56 @@ fn a_registry_with_its_own_authority_and_client_certificates_is_pushed_to() {
             "the server refused the client certificate",
             "--client-cert",
         );
+    }
+}
+
+#[test]
+fn nginx_says_only_in_a_page_that_it_wants_a_client_certificate() {
+    let scene = Scene::new();
+    let registry = Registry::start(Kind::Serve);
+    let ca = scene.ca();
+    let lines = format!("ssl_client_certificate {ca}; ssl_verify_client on;");
+    let identity = scene.authority.issue(&LOCAL);
+    let Some(front) = nginx(&identity, registry.address(), &lines) else {
+        return;
+    };
+    let push = |options: &[&str]| {
+        let options = [&["--ca-cert", &ca][..], options].concat();
+        scene.push_to(front.address(), &options).run()
+    };
+    assert_unreachable(
+        push(&[]),
+        "answered 400 Bad Request: 400 No required SSL certificate was sent",
+        "--client-cert FILE and --client-key FILE",
+    );
+    let strange = scene.write("strange", &Authority::new("stranger").issue(&["me"]));
+    assert_unreachable(
+        push(&["--client-cert", &strange.0, "--client-key", &strange.1]),
+        "answered 400 Bad Request: 400 The SSL certificate error",
+        "that the registry's CA has issued",
+    );
+    let good = scene.write("good", &scene.authority.issue(&["me"]));
+    push(&["--client-cert", &good.0, "--client-key", &good.1]).expect_code(0);
+}
+
+/// Names in `certs.d` are those that people type.
+#[test]
+fn the_folder_for_docker_hub_has_the_name_that_is_typed_or_the_one_that_is_asked() {
+    for name in [
+        "docker.io",
+        "docker.io:443",
+        "registry-1.docker.io",
+        "registry-1.docker.io:443",
+    ] {
+        let scene = Scene::new();
+        let folder = scene.home_certs_d().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("client.cert"), "half").unwrap();
+        let out = hoist(["push", "-o", "json", &scene.path("image")])
+            .arg("docker.io/t/app:1")
+            .env("HOME", scene.dir.path())
+            .run();
+        let half = format!("{name}/client.key is missing beside it");
+        assert_usage(out, &half);
     }
 }
