@@ -20,10 +20,6 @@ const LOOK_FOR_STOP: Duration = Duration::from_millis(50);
 /// within a second.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// How long blobs may go on that no image waits for any more, all having failed: what is nearly there
-/// gets there, and what hangs is not waited for.
-const LINGER: Duration = Duration::from_secs(10);
-
 /// What workers and the wire have to say.
 pub(crate) enum Message {
     Event(Event),
@@ -51,6 +47,8 @@ pub(crate) struct Coordinator<'a> {
     pub(crate) tools: Arc<Tools>,
     pub(crate) workers: Workers,
     pub(crate) permits: Semaphore,
+    /// See [`Operation::linger`](super::operation::Operation::linger).
+    pub(crate) linger: Duration,
     pub(crate) sender: SyncSender<Message>,
     pub(crate) receiver: Receiver<Message>,
     pub(crate) observers: &'a mut [Box<dyn Observer>],
@@ -112,7 +110,7 @@ impl Coordinator<'_> {
     fn end_lingering(&mut self, over: &mut Option<Instant>) {
         if self.schedule.is_over() {
             let since = *over.get_or_insert_with(Instant::now);
-            if since.elapsed() >= LINGER {
+            if since.elapsed() >= self.linger {
                 self.schedule.halt();
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::image::compress::Compressor;
 use crate::image::filter::Filter;
@@ -41,6 +41,9 @@ pub struct Operation {
     /// Images being worked on.
     pub images: usize,
     pub fail_fast: bool,
+    /// How long blobs may go on that no image waits for any more, all having failed: what is nearly
+    /// there gets there, and what hangs is not waited for.
+    pub linger: Duration,
     /// The folder in which later pushes find what this one has learned.
     pub cache: Option<PathBuf>,
     pub registry: client::Settings,
@@ -89,6 +92,7 @@ impl Operation {
             jobs: 16,
             images: 8,
             fail_fast: false,
+            linger: Duration::from_secs(10),
             cache: None,
             registry: client::Settings {
                 keychain: Arc::new(client::Anonymous),
@@ -209,6 +213,7 @@ impl Operation {
             tools: Arc::clone(&tools),
             workers,
             permits: Semaphore::new(self.jobs),
+            linger: self.linger,
             sender,
             receiver,
             observers,

@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use hoist::{Destination, Operation, Outcome, Stop};
 use tempfile::TempDir;
 
 use crate::support::archives::{ImageSpec, layout};
@@ -247,9 +248,21 @@ fn what_no_image_waits_for_any_more_is_not_waited_for_either() {
         on("PUT", "/v2/").then(error(403, "DENIED", "read only")),
         on("*", "/").then(answer(404)),
     ]);
-    auth("answered 403 Forbidden: DENIED: read only", "--username")
-        .meets(&server, &["--plain-http"]);
+    let source = image();
+    let target = format!("{}/t/app:1", server.address());
+    let target = Destination::parse(&target, &|_| false).unwrap();
+    let operation = Operation {
+        linger: Duration::from_millis(200),
+        ..Operation::new([source.path()], target)
+    };
+    let report = operation.run(&mut [], &Stop::default());
     gate.open();
+    assert_eq!((report.outcome, report.exit_code), (Outcome::Failed, 4));
+    let error = report.images[0].error.as_ref().unwrap().message.clone();
+    let says = "answered 403 Forbidden: DENIED: read only";
+    assert!(error.contains(says), "{error}");
+    // Without an end to the waiting it would be the stall timeout, a minute.
+    assert!(report.duration_ms < 30_000, "{}", report.duration_ms);
 }
 
 #[test]
