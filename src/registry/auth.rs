@@ -12,8 +12,8 @@ mod scope;
 mod tokens;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::net::{self, Method, Response, Secret};
 use crate::registry::auth::first::{Entry, FirstWrite, FirstWrites};
@@ -43,8 +43,8 @@ pub(super) struct Authority {
     contacts: Mutex<HashMap<String, Arc<Contact>>>,
     /// The token service knows GET only.
     no_post: AtomicBool,
-    /// The registry was asked for a challenge, as a 401 came without.
-    pinged: AtomicBool,
+    /// The registry was asked for a challenge, as a 401 came without. Who asks is waited for.
+    pinged: OnceLock<()>,
 }
 
 /// What the registry asks for.
@@ -147,7 +147,7 @@ impl Authority {
             first_writes: FirstWrites::default(),
             contacts: Mutex::default(),
             no_post: AtomicBool::new(false),
-            pinged: AtomicBool::new(false),
+            pinged: OnceLock::new(),
         }
     }
 
@@ -310,9 +310,10 @@ impl Client {
         let challenges = self.challenges(response);
         authority.learn(&challenges);
         let known = authority.ask().is_known();
-        if !known && !authority.pinged.swap(true, Ordering::Relaxed) {
+        if !known {
             // gcr.io has been seen to leave it out: https://github.com/google/go-containerregistry
-            authority.learn(&self.challenges_of_host());
+            let ping = || authority.learn(&self.challenges_of_host());
+            authority.pinged.get_or_init(ping);
         }
         let ask = authority.ask().clone();
         if !ask.is_known() {

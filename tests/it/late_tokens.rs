@@ -8,8 +8,10 @@ use hoist::registry::error::ErrorKind;
 
 use crate::bad_tokens::{as_me, bearer, registry, token};
 use crate::support::registry::{Registry, available};
-use crate::support::scripted::{Gate, Scripted, Seen, Then, answer, early, held, on, pass};
-use crate::wire::{Wire, noise, shape};
+use crate::support::scripted::{
+    Gate, Scripted, Seen, Then, answer, computed, early, held, on, pass,
+};
+use crate::wire::{Wire, noise, shape, telling_session};
 
 #[test]
 fn one_token_is_fetched_however_many_wait() {
@@ -180,4 +182,39 @@ fn tokens_that_die_without_end_are_given_up() {
     let error = wire.push("app", b"hello").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Auth);
     assert!(server.requests().len() < 20);
+}
+
+#[test]
+fn a_challenge_that_is_asked_for_is_waited_for_by_all() {
+    const REPOSITORIES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let gate = Gate::new();
+    let mute = |seen: &Seen| match seen.header("authorization") {
+        Some(_) => telling_session(),
+        None => answer(401),
+    };
+    let server = registry([
+        on("POST", "/v2/").then(computed(mute)),
+        on("GET", "/v2/").then(held(&gate, bearer("/token"))),
+    ]);
+    let wire = Wire::with(server.address(), as_me(0));
+    let posts = || {
+        let requests = server.requests().into_iter();
+        requests.filter(|seen| seen.method == "POST").count()
+    };
+    thread::scope(|scope| {
+        let all = REPOSITORIES.map(|name| {
+            let wire = &wire;
+            scope.spawn(move || wire.push(name, b"x"))
+        });
+        while posts() < REPOSITORIES.len() {
+            thread::yield_now();
+        }
+        gate.open();
+        for one in all {
+            one.join().unwrap().unwrap();
+        }
+    });
+    let requests = server.requests();
+    let pings = requests.iter().filter(|seen| seen.target == "/v2/");
+    assert_eq!(pings.count(), 1);
 }
