@@ -72,6 +72,20 @@ impl Scopes {
         self
     }
 
+    /// What of these is not in `others`.
+    pub(super) fn without(&self, others: &Self) -> Self {
+        let is_left = |scope: &&Scope| !others.cover(&Self(vec![(*scope).clone()]));
+        Self(self.0.iter().filter(is_left).cloned().collect())
+    }
+
+    /// Takes in `others`, as long as they are no more than a challenge may name.
+    pub(super) fn extend_within(&mut self, others: &Self) {
+        let both = self.clone().and(others);
+        if both.0.len() <= MOST_SCOPES && both.to_string().len() <= MOST_BYTES {
+            *self = both;
+        }
+    }
+
     fn add(&mut self, scope: Scope) {
         let Some(known) = self.0.iter_mut().find(|s| s.resource == scope.resource) else {
             self.0.push(scope);

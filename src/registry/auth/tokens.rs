@@ -107,6 +107,9 @@ struct Slot {
     denied: Option<(TokenService, Box<Fault>)>,
     renew_after: Option<Instant>,
     wanted: Wanted,
+    /// What challenges have named beyond the usual: behind a proxy registries may call a repository by
+    /// another name.
+    beyond: Scopes,
 }
 
 /// What the next fetch is to ask for beyond the usual.
@@ -208,6 +211,7 @@ impl Tokens {
     pub(super) fn want(&self, key: &Key, scopes: Scopes) {
         let mut slots = self.slots();
         let slot = slots.entry(key.clone()).or_default();
+        slot.note(key, &scopes);
         if matches!(slot.wanted, Wanted::Usual) {
             slot.wanted = Wanted::More(scopes);
         }
@@ -229,12 +233,13 @@ impl Tokens {
             return Refused::Again;
         };
         let age = now.saturating_duration_since(token.asked);
-        let weak = weak || age < TOO_SOON_TO_EXPIRE;
+        let weak = weak || age < TOO_SOON_TO_EXPIRE.min(token.life);
         let answered = token.answers.as_ref().is_some_and(|a| a.cover(&lacking));
         if weak && answered {
             slot.token = Some(token);
             return Refused::TooWeak;
         }
+        slot.note(key, &lacking);
         slot.wanted = Wanted::Lacking {
             scopes: lacking,
             instead: weak,
@@ -253,6 +258,11 @@ impl Tokens {
 }
 
 impl Slot {
+    /// Keeps what a challenge names, for all tokens to come.
+    fn note(&mut self, key: &Key, named: &Scopes) {
+        self.beyond.extend_within(&named.without(&key.usual()));
+    }
+
     fn usable(&self, now: Instant, body: bool) -> Option<Arc<Token>> {
         let token = self.token.as_ref()?;
         let waits = self.renew_after.is_some_and(|after| now < after);
@@ -266,13 +276,14 @@ impl Slot {
         self.failed = None;
         let usual = key.usual();
         let (scopes, answers) = match &self.wanted {
-            Wanted::Usual => (usual, None),
+            Wanted::Usual => (self.beyond.clone().and(&usual), None),
             Wanted::More(scopes) => (usual.and(scopes), None),
             Wanted::Lacking { scopes, instead } if *instead && !scopes.is_empty() => {
-                (scopes.clone(), Some(scopes.clone()))
+                let scopes = scopes.clone().and(&self.beyond);
+                (scopes.clone(), Some(scopes))
             }
             Wanted::Lacking { scopes, .. } => {
-                let both = scopes.clone().and(&usual);
+                let both = scopes.clone().and(&self.beyond).and(&usual);
                 (both.clone(), Some(both))
             }
         };

@@ -176,6 +176,47 @@ fn that_are_refused_are_replaced_once() {
 }
 
 #[test]
+fn that_live_for_moments_may_die_one_after_the_other() {
+    let (tokens, clock) = (Tokens::default(), Hands::new());
+    let scope = "repository:team/app:pull,push";
+    for number in 1..5 {
+        assert_eq!(claim(&tokens, &clock, false, 2).0, number);
+        clock.pass(2.5);
+        let refused = refuse(&tokens, &clock, number, scope, false);
+        assert_eq!(refused, Refused::Again, "{number}");
+    }
+}
+
+/// A proxy rewrites paths: to the registry the repository is another one.
+#[test]
+fn are_renewed_with_what_challenges_have_named() {
+    const OTHER: &str = "repository:proxied/team/app:pull,push";
+    let (tokens, clock) = (Tokens::default(), Hands::new());
+    let asked = |body| claim(&tokens, &clock, body, 60).1.unwrap_or_default();
+    tokens.want(&key(), Scopes::parse("repository:proxied/team/app:pull"));
+    let first = "repository:team/app:pull,push repository:proxied/team/app:pull";
+    assert_eq!(asked(false), first);
+    assert_eq!(refuse(&tokens, &clock, 1, OTHER, true), Refused::Again);
+    assert_eq!(asked(false), OTHER);
+    let whole = format!("{OTHER} repository:team/app:pull,push");
+    for _ in 0..2 {
+        clock.pass(40.0);
+        assert_eq!(asked(true), whole);
+    }
+    // Who wants something else does not take it away from the others.
+    let third = "repository:base:pull";
+    assert_eq!(refuse(&tokens, &clock, 4, third, true), Refused::Again);
+    assert_eq!(asked(false), format!("{third} {OTHER}"));
+    // There is an end to it.
+    for number in 5..99 {
+        let more = format!("repository:more{number}:pull");
+        let refused = refuse(&tokens, &clock, number, &more, true);
+        assert_eq!(refused, Refused::Again);
+        assert!(asked(false).len() < 4096);
+    }
+}
+
+#[test]
 fn that_die_before_their_time_are_replaced_each_time() {
     let (tokens, clock) = (Tokens::default(), Hands::new());
     for number in 1..10 {
