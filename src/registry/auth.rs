@@ -54,6 +54,8 @@ struct Ask {
     basic: bool,
     /// It has said so itself; what is only remembered is dropped when it does not work.
     proven: bool,
+    /// A token of the service has been taken.
+    works: bool,
 }
 
 /// What one request carries.
@@ -112,6 +114,12 @@ impl Ask {
         self.basic || self.service.is_some()
     }
 
+    /// Whether no token means that this is not true any more. Troubles of a service that has worked pass.
+    fn is_forgotten(&self, halt: &Halt) -> bool {
+        let passes = self.works && matches!(halt, Halt::Again(_));
+        !self.proven && !passes && !is_interrupted(halt)
+    }
+
     /// `base`: a URL of the registry.
     fn means(&self, identity: Option<&Identity>, base: &Url) -> Means {
         let login = identity.map(Identity::login);
@@ -142,6 +150,7 @@ impl Authority {
                 service: known,
                 basic: false,
                 proven: false,
+                works: false,
             }),
             tokens: Tokens::default(),
             first_writes: FirstWrites::default(),
@@ -165,6 +174,7 @@ impl Authority {
                 service,
                 basic,
                 proven: true,
+                works: false,
             };
         }
     }
@@ -174,6 +184,16 @@ impl Authority {
         let mut ask = self.ask();
         if !ask.proven {
             *ask = Ask::default();
+        }
+    }
+
+    /// A request that carried `pass` was answered, and not with a 401.
+    pub(super) fn answered(&self, pass: &mut Pass<'_>, status: u16) {
+        if let Some(first) = pass.first.take() {
+            first.answered();
+        }
+        if pass.token.is_some() && matches!(status, 200..=299 | 404) {
+            self.ask().works = true;
         }
     }
 
@@ -187,15 +207,6 @@ impl Authority {
         let ask = self.ask().clone();
         let service = ask.service.filter(|_| ask.proven);
         service.filter(|_| self.tokens.any())
-    }
-}
-
-impl Pass<'_> {
-    /// The request was answered, and not with a 401.
-    pub(super) fn answered(&mut self) {
-        if let Some(first) = self.first.take() {
-            first.answered();
-        }
     }
 }
 
@@ -233,7 +244,7 @@ impl Client {
             let ask = self.authority.ask().clone();
             if ask.is_known() {
                 match self.identify(operation, call, &ask) {
-                    Err(halt) if !ask.proven && !is_interrupted(&halt) => self.authority.forget(),
+                    Err(halt) if ask.is_forgotten(&halt) => self.authority.forget(),
                     outcome => return outcome,
                 }
                 continue;

@@ -178,7 +178,7 @@ impl Client {
                     Some(denied) => answer.denied = Some(denied),
                 }
             } else {
-                pass.answered();
+                self.authority.answered(&mut pass, answer.status());
             }
             let follows = redirects < MOST_REDIRECTS && call.content.can_repeat();
             if let Some(next) = self.redirect(operation, &call, &answer.response)?

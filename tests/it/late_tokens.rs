@@ -1,9 +1,11 @@
 //! Tokens that many wait for, and those that are refused when a body is on its way.
 
 use std::thread;
+use std::time::Duration;
 
 use hoist::image::digest::Digest;
-use hoist::registry::client::{Arrival, Presence, Settings};
+use hoist::registry::client::{Arrival, Presence, Settings, TokenService};
+use hoist::registry::clock::Clock;
 use hoist::registry::error::ErrorKind;
 
 use crate::bad_tokens::{as_me, bearer, registry, token};
@@ -217,4 +219,29 @@ fn a_challenge_that_is_asked_for_is_waited_for_by_all() {
     let requests = server.requests();
     let pings = requests.iter().filter(|seen| seen.target == "/v2/");
     assert_eq!(pings.count(), 1);
+}
+
+#[test]
+fn a_remembered_token_service_that_works_is_not_forgotten_for_a_trouble() {
+    let server = registry([
+        on("GET", "/token").nth(2).then(answer(500)),
+        on("GET", "/token").then(token("t")),
+    ]);
+    let settings = Settings {
+        known_service: Some(TokenService {
+            realm: "/token".to_owned(),
+            service: None,
+        }),
+        ..as_me(1)
+    };
+    let wire = Wire::with(server.address(), settings);
+    wire.push("app", b"one").unwrap();
+    // The token is over.
+    Clock::sleep(&*wire.clock, Duration::from_secs(61));
+    wire.push("app", b"two").unwrap();
+    assert_eq!(wire.retries().len(), 1);
+    let requests = server.requests();
+    let bare =
+        |seen: &&Seen| !seen.target.starts_with("/token") && seen.header("authorization").is_none();
+    assert_eq!(requests.iter().filter(bare).count(), 0);
 }
