@@ -43,7 +43,8 @@ impl TokenService {
 }
 
 /// Whether a URL may be asked for tokens of the registry at `own`: https anywhere, http only where the
-/// registry itself is spoken to by it, and then without credentials on other hosts. Addresses that a
+/// registry itself is spoken to by it. One on this machine is, for nobody listens there: credentials for
+/// it do not go out to a network by http. Addresses that a
 /// registry of the outer world has no business to name are not asked at all: see
 /// <https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/transport/bearer.go>.
 pub(super) fn check(url: &Url, own: &Url, secret: bool) -> Result<(), String> {
@@ -54,7 +55,8 @@ pub(super) fn check(url: &Url, own: &Url, secret: bool) -> Result<(), String> {
             .map_err(|why| why.to_string());
     }
     let who = url.authority();
-    if url.scheme() == Scheme::Http && (secret || own.scheme() == Scheme::Https) {
+    let overheard = own.scheme() == Scheme::Https || (secret && loopback);
+    if url.scheme() == Scheme::Http && overheard {
         return Err(format!("is plain http on {who}"));
     }
     let inside = loopback || literal(own.host()).is_some_and(is_private);
@@ -161,6 +163,8 @@ mod tests {
             (&https, "https://8.8.8.8/t", true, "https://8.8.8.8/t"),
             (&http, "http://r.io:5001/t", true, "http://r.io:5001/t"),
             (&http, "http://auth.io/t", false, "http://auth.io/t"),
+            (&http, "http://auth.io:81/t", true, "http://auth.io:81/t"),
+            (&here, "http://auth.io/t", false, "http://auth.io/t"),
             (
                 &here,
                 "http://127.0.0.1:5001/t",
@@ -169,7 +173,7 @@ mod tests {
             ),
             (&here, "http://[::1]:5001/t", true, "http://[::1]:5001/t"),
             (&inner, "https://10.0.0.6/t", true, "https://10.0.0.6/t"),
-            (&inner_http, "http://10.0.0.6/t", false, "http://10.0.0.6/t"),
+            (&inner_http, "http://10.0.0.6/t", true, "http://10.0.0.6/t"),
         ] {
             let url = named(realm).url(registry, secret).unwrap();
             assert_eq!(url.to_string(), expected, "{realm}");
@@ -193,12 +197,6 @@ mod tests {
                 "http://auth.io/t",
                 false,
                 "is plain http on auth.io",
-            ),
-            (
-                &http,
-                "http://auth.io:81/t",
-                true,
-                "is plain http on auth.io:81",
             ),
             (&here, "http://auth.io/t", true, "is plain http on auth.io"),
             (
