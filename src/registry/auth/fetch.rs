@@ -216,7 +216,10 @@ impl Client {
             (300..=399, _) => return Err(refused(reason).into()),
             (401, identity) => (refused_by(identity), self.login_hint()),
             (_, Some(identity)) => (
-                format!("to {identity}, for {}", question.scopes),
+                format!(
+                    "to {identity}, for {}",
+                    answer::clean(&question.scopes.to_string(), 200)
+                ),
                 may_do(identity),
             ),
             (_, None) => ("no credentials were given".to_owned(), self.login_hint()),
