@@ -9,6 +9,11 @@ case $name in
         echo $! >"$HELPER_STATE/child"
         wait
         ;;
+    lingers)
+        exec >&-
+        touch "$HELPER_STATE/silent"
+        exec sleep 1000
+        ;;
     endless) exec cat /dev/zero ;;
     counted)
         echo once >>"$HELPER_STATE/count"

@@ -181,8 +181,7 @@ impl Programs {
         if output.len() as u64 > LONGEST {
             return Err(Trouble::TooMuch);
         }
-        let status = running.wait(deadline).map_err(Trouble::Unstartable)?;
-        let status = status.ok_or(Trouble::Late(self.patience))?;
+        let status = self.end(&mut running, deadline)?;
         Ok((status, output))
     }
 
@@ -198,6 +197,22 @@ impl Programs {
                 Err(_) if left.is_zero() => return Err(Trouble::Late(self.patience)),
                 Err(_) => {}
             }
+        }
+    }
+
+    /// The same for the program itself, which has nothing more to say.
+    fn end(&self, running: &mut Running, deadline: Instant) -> Result<ExitStatus, Trouble> {
+        loop {
+            if let Some(status) = running.0.try_wait().map_err(Trouble::Unstartable)? {
+                return Ok(status);
+            }
+            if self.stop.is_stopped() {
+                return Err(Trouble::Stopped);
+            }
+            if Instant::now() >= deadline {
+                return Err(Trouble::Late(self.patience));
+            }
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -249,21 +264,6 @@ impl fmt::Display for Trouble {
 
 /// A program that is ended, with all it started, when nobody waits for it any more.
 struct Running(Child);
-
-impl Running {
-    /// `None` at the deadline.
-    fn wait(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
-        loop {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok(Some(status));
-            }
-            if Instant::now() >= deadline {
-                return Ok(None);
-            }
-            std::thread::sleep(LOOK);
-        }
-    }
-}
 
 impl Drop for Running {
     fn drop(&mut self) {

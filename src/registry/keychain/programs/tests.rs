@@ -87,6 +87,22 @@ fn one_that_hangs_is_ended_with_all_it_started() {
     }
 }
 
+#[test]
+fn one_that_is_silent_and_does_not_end_is_ended_when_it_is_time_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = programs(dir.path(), &["lingers"], Duration::from_secs(60));
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| programs.get("lingers", "r.io").unwrap_err().to_string());
+        while !dir.path().join("silent").exists() {
+            std::thread::yield_now();
+        }
+        programs.stop.stop();
+        assert_eq!(asking.join().unwrap(), "was ended");
+    });
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
 fn is_alive(id: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{id}/status"));
     status.unwrap_or_default().lines().any(|line| {
