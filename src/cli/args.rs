@@ -122,7 +122,20 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
     Gzip,
+    Zstd,
     None,
+}
+
+impl Codec {
+    /// Why there is no such level.
+    pub(crate) fn refuses(self, level: u32) -> Option<&'static str> {
+        match self {
+            Self::Gzip if level > 9 => Some("gzip has the levels 0 to 9"),
+            Self::Zstd if !(1..=19).contains(&level) => Some("zstd has the levels 1 to 19"),
+            Self::None => Some("what is not compressed has no level"),
+            Self::Gzip | Self::Zstd => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -341,8 +354,8 @@ mod tests {
                 "\"0\" is not legal for --jobs: write a whole number from 1 to 256",
             ),
             (
-                "push --compression zstd",
-                "\"zstd\" is not legal for --compression: write gzip or none",
+                "push --compression xz",
+                "\"xz\" is not legal for --compression: write gzip or zstd or none",
             ),
             (
                 "push --rename nginx=web",

@@ -266,21 +266,25 @@ const SEND: &[Opt] = &[
     .scope(Scope::Both),
     Opt::value(
         "compression",
-        "gzip|none",
+        "gzip|zstd|none",
         |args, given| {
-            args.compression = Some(given.one_of(&[("gzip", Codec::Gzip), ("none", Codec::None)])?);
+            args.compression = Some(given.one_of(&[
+                ("gzip", Codec::Gzip),
+                ("zstd", Codec::Zstd),
+                ("none", Codec::None),
+            ])?);
             Ok(())
         },
-        "for plain layers of docker archives (default gzip); what has a digest already is sent as it is",
+        "for plain layers of docker archives (default gzip; zstd needs runtimes that read it); what has a digest already is sent as it is",
     ),
     Opt::value(
         "compression-level",
-        "0-9",
+        "N",
         |args, given| {
-            args.compression_level = Some(given.number(0, 9)?);
+            args.compression_level = Some(given.number(0, 19)?);
             Ok(())
         },
-        "of the gzip made here (default 2); another level gives another digest",
+        "of what is compressed here: gzip 0-9 (default 2), zstd 1-19 (default 3); another level gives another digest",
     )
     .form(Form::Number),
     Opt::value(

@@ -72,7 +72,19 @@ impl Setting {
     fn overrules(&self, low: &Self) -> bool {
         self.is(low.option.long)
             || opposite(self, low).is_some()
+            || self.is_method_without(low)
             || (low.is("log") && self.is_on() && (self.is("verbose") || self.is("quiet")))
+    }
+
+    /// Whether this is a way to compress that has not the level that `low` is.
+    fn is_method_without(&self, low: &Self) -> bool {
+        let mut args = Args::default();
+        let both = self.is("compression")
+            && low.is("compression-level")
+            && self.apply(&mut args).is_ok()
+            && low.apply(&mut args).is_ok();
+        let said = args.compression.zip(args.compression_level);
+        both && said.is_some_and(|(codec, level)| codec.refuses(level).is_some())
     }
 
     /// Whether this takes the first of a pair away, of which `low` is the second; `beside` is what was

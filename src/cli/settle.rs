@@ -13,7 +13,7 @@ use crate::image::name::Destination;
 use crate::image::stdin::{self, Input, StandardInput};
 use crate::net;
 use crate::observe::progress::Detail;
-use crate::push::operation::{Compression, Operation};
+use crate::push::operation::{Compression, Format, Operation};
 use crate::registry::client;
 
 const COLUMNS: usize = 80;
@@ -41,7 +41,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
     let (sources, destination) = operands(typed.operands.clone(), typed.password_stdin)?;
     let args = settings.args(Some(destination.host()))?;
     let filter = filter(&args)?;
-    let compression = compression(&args);
+    let compression = compression(&args)?;
     let display = display(&args, around);
     let log = logging::Filter::of(&args);
     let net = network::settle(&args, &around.env, destination.host())?;
@@ -184,13 +184,31 @@ fn operands(
     Ok((sources, destination))
 }
 
-fn compression(args: &Args) -> Option<Compression> {
-    match (args.compression, args.compression_level) {
-        (None, None) => None,
-        (Some(Codec::None), _) => Some(Compression::None),
-        (Some(Codec::Gzip), None) => Some(Compression::default()),
-        (Some(Codec::Gzip) | None, Some(level)) => Some(Compression::Gzip { level }),
+fn compression(args: &Args) -> Result<Option<Compression>, UsageError> {
+    let Some(codec) = args
+        .compression
+        .or(args.compression_level.map(|_| Codec::Gzip))
+    else {
+        return Ok(None);
+    };
+    if codec == Codec::Zstd && args.format == Some(Format::Docker) {
+        let message = "--format docker and --compression zstd contradict each other: docker \
+                       manifests have no layers of zstd";
+        return Err(UsageError::new(message).hint("--format oci"));
     }
+    let level = args.compression_level;
+    if let (Some(level), Some(why)) = (level, level.and_then(|level| codec.refuses(level))) {
+        return Err(UsageError::new(format!(
+            "--compression-level {level}: {why}"
+        )));
+    }
+    Ok(Some(match codec {
+        Codec::None => Compression::None,
+        Codec::Gzip => level.map_or_else(Compression::default, |level| Compression::Gzip { level }),
+        Codec::Zstd => Compression::Zstd {
+            level: level.unwrap_or(3),
+        },
+    }))
 }
 
 /// What can be seen to go wrong is said now, not after an hour of pushing.

@@ -1,9 +1,13 @@
-//! Plain layers become gzip while they are sent: in parallel, and always the same bytes.
+//! Plain layers become gzip or zstd while they are sent: in parallel, and always the same bytes.
 //!
-//! # The format
+//! # The formats
 //!
-//! Where hoist makes the manifest, the digest of a layer must follow from the layer and the level alone,
-//! on any machine, with any number of threads. The result is one gzip member (RFC 1952):
+//! Where hoist makes the manifest, the digest of a layer must follow from the layer, the method and the level
+//! alone, on any machine, with any number of threads.
+//!
+//! ## gzip
+//!
+//! The result is one gzip member (RFC 1952):
 //!
 //! 1. The header `1f 8b 08 00 00 00 00 00 00 ff`: deflate, no flags, no name, time 0, extra flags 0 at
 //!    every level, system 255 (unknown).
@@ -20,6 +24,19 @@
 //! the window, and the last position of a preset dictionary is hashed together with the byte behind
 //! it, so that a reused compressor can find other matches than a fresh one.
 //!
+//! ## zstd
+//!
+//! The plain bytes are cut into blocks of 4 MiB = 2²² bytes; the last one holds what is left, 1 byte to 4 MiB. An
+//! empty layer is one block of no bytes. Each block becomes a frame of its own (RFC 8878), with its size and its
+//! checksum: what `ZSTD_compress2` of a **fresh** context makes of it in one call, on one thread, with the level
+//! and the checksum flag set and nothing else. The result is these frames one behind the other, which section 3.1
+//! of the RFC lets decoders read as one. No frame needs a window above 4 MiB.
+//!
+//! What libzstd makes of a block is its own choice between releases; hence the exact version of `zstd-sys`.
+//!
+//! Larger blocks cost memory, smaller ones size. Against one frame over 128 MiB of `/usr` the blocks make a
+//! layer larger by: 1 MiB 2.0 %, 2 MiB 0.8 %, 4 MiB 0.2 % at level 3; 6.4 %, 4.0 %, 2.4 % at level 9.
+//!
 //! # Memory
 //!
 //! A block needs one of the [`Compressor`]'s permits until it is consumed, and there is one per thread and three
@@ -29,10 +46,12 @@
 //! threads only, so streams may wait for turns. Thus few blocks are plain, and the many that may wait for
 //! slow consumers are small.
 
-mod block;
+mod gzip;
+mod method;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod zstd;
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -42,6 +61,8 @@ use crate::image::source::{Body, Stored, Stream, StreamBody};
 use crate::pool::buffers::Buffers;
 use crate::pool::semaphore::Semaphore;
 use crate::pool::workers::Workers;
+
+pub use self::method::Method;
 
 /// How much is read and hashed at a time: small enough to be hashed while it is in the cache.
 const READ_SIZE: usize = 128 << 10;
@@ -59,8 +80,24 @@ struct Shared {
     permits: Semaphore,
     /// To read a block and have it compressed.
     turns: Semaphore,
+    gzip: BlockBuffers,
+    zstd: BlockBuffers,
+}
+
+/// For the blocks of one method.
+#[derive(Debug)]
+struct BlockBuffers {
     plain: Buffers,
     packed: Buffers,
+}
+
+impl Shared {
+    fn buffers(&self, method: Method) -> &BlockBuffers {
+        match method {
+            Method::Gzip { .. } => &self.gzip,
+            Method::Zstd { .. } => &self.zstd,
+        }
+    }
 }
 
 impl Compressor {
@@ -73,34 +110,40 @@ impl Compressor {
             shared: Arc::new(Shared {
                 permits: Semaphore::new(ahead),
                 turns: Semaphore::new(ahead),
-                plain: Buffers::new(block::PLAIN_CAPACITY, ahead),
-                packed: Buffers::new(block::PACKED_CAPACITY, ahead),
+                gzip: BlockBuffers {
+                    plain: Buffers::new(gzip::PLAIN_CAPACITY, ahead),
+                    packed: Buffers::new(gzip::PACKED_CAPACITY, ahead),
+                },
+                zstd: BlockBuffers {
+                    plain: Buffers::new(zstd::SIZE, ahead),
+                    packed: Buffers::new(zstd::PACKED_CAPACITY, ahead),
+                },
                 pool,
             }),
         }
     }
 
-    /// The gzip of `body`, a plain tar whose digest should be `diff_id`. `level` is 0 to 9.
-    pub fn gzip<B: Body>(&self, body: B, diff_id: Digest, level: u32) -> GzipLayer<B> {
-        GzipLayer {
+    /// What `method` makes of `body`, a plain tar whose digest should be `diff_id`.
+    pub fn layer<B: Body>(&self, body: B, diff_id: Digest, method: Method) -> PackedLayer<B> {
+        PackedLayer {
             compressor: self.clone(),
             body,
             diff_id,
-            level: level.min(9),
+            method: method.clamped(),
         }
     }
 }
 
 /// A plain layer that is compressed each time it is opened, to the same bytes.
 #[derive(Clone, Debug)]
-pub struct GzipLayer<B = Stored> {
+pub struct PackedLayer<B = Stored> {
     compressor: Compressor,
     body: B,
     diff_id: Digest,
-    level: u32,
+    method: Method,
 }
 
-impl<B: Body> StreamBody for GzipLayer<B> {
+impl<B: Body> StreamBody for PackedLayer<B> {
     /// The stream fails with [`io::ErrorKind::InvalidData`], before its last block, when the plain bytes
     /// are not those of the `diff_id`. Dropping it half-way is fine: blocks that wait are given up.
     fn open(&self) -> io::Result<Box<dyn Stream>> {
@@ -113,13 +156,13 @@ impl<B: Body> StreamBody for GzipLayer<B> {
                 ),
             ));
         };
-        Ok(Box::new(stream::GzipStream::new(stream::Input {
+        Ok(Box::new(stream::PackedStream::new(stream::Input {
             compressor: self.compressor.clone(),
             plain: self.body.open(0)?,
             size: self.body.size(),
             hasher: Hasher::new(algorithm),
             diff_id: self.diff_id.clone(),
-            level: self.level,
+            method: self.method,
         })))
     }
 }

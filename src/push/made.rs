@@ -52,14 +52,18 @@ pub(crate) fn layer_media_type(
     form: LayerForm,
     compression: Compression,
 ) -> &'static str {
-    let plain = form == LayerForm::Plain && compression == Compression::None;
-    match (format, form) {
+    let sent = match (form, compression) {
+        (LayerForm::Plain, Compression::Gzip { .. }) => LayerForm::Gzip,
+        (LayerForm::Plain, Compression::Zstd { .. }) => LayerForm::Zstd,
+        (form, _) => form,
+    };
+    match (format, sent) {
+        (Format::Oci, LayerForm::Plain) => media::OCI_LAYER,
+        (Format::Oci, LayerForm::Gzip) => media::OCI_LAYER_GZIP,
         (Format::Oci, LayerForm::Zstd) => media::OCI_LAYER_ZSTD,
+        (Format::Docker, LayerForm::Plain) => media::DOCKER_LAYER,
+        (Format::Docker, LayerForm::Gzip) => media::DOCKER_LAYER_GZIP,
         (Format::Docker, LayerForm::Zstd) => media::DOCKER_LAYER_ZSTD,
-        (Format::Oci, _) if plain => media::OCI_LAYER,
-        (Format::Docker, _) if plain => media::DOCKER_LAYER,
-        (Format::Oci, _) => media::OCI_LAYER_GZIP,
-        (Format::Docker, _) => media::DOCKER_LAYER_GZIP,
     }
 }
 
@@ -114,6 +118,7 @@ mod tests {
     #[test]
     fn layer_types_follow_format_and_form() {
         let gzip = Compression::Gzip { level: 2 };
+        let zstd = Compression::Zstd { level: 3 };
         for (format, form, compression, expected) in [
             (Format::Oci, LayerForm::Plain, gzip, media::OCI_LAYER_GZIP),
             (
@@ -129,6 +134,8 @@ mod tests {
                 media::OCI_LAYER_GZIP,
             ),
             (Format::Oci, LayerForm::Zstd, gzip, media::OCI_LAYER_ZSTD),
+            (Format::Oci, LayerForm::Plain, zstd, media::OCI_LAYER_ZSTD),
+            (Format::Oci, LayerForm::Gzip, zstd, media::OCI_LAYER_GZIP),
             (
                 Format::Docker,
                 LayerForm::Plain,

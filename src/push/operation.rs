@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::image::compress::Compressor;
+use crate::image::compress::{Compressor, Method};
 use crate::image::filter::Filter;
 use crate::image::name::{Destination, Naming};
 use crate::image::stdin::StandardInput;
@@ -66,6 +66,20 @@ pub enum Compression {
     Gzip {
         level: u32,
     },
+    /// Level 1 to 19. Docker's media types have no place for it: of use with [`Format::Oci`] only.
+    Zstd {
+        level: u32,
+    },
+}
+
+impl Compression {
+    pub(crate) fn method(self) -> Option<Method> {
+        match self {
+            Self::None => None,
+            Self::Gzip { level } => Some(Method::Gzip { level }),
+            Self::Zstd { level } => Some(Method::Zstd { level }),
+        }
+    }
 }
 
 impl Default for Compression {

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::image::compress::Method;
 use crate::image::digest::Digest;
 use crate::image::manifest::{Manifest, ManifestError};
 use crate::image::name::Target;
@@ -113,7 +114,7 @@ pub(crate) enum Origin {
     Compressed {
         stored: Stored,
         diff_id: Digest,
-        level: u32,
+        method: Method,
     },
 }
 
@@ -122,7 +123,7 @@ enum BlobKey {
     Digest(Digest),
     Compressed {
         diff_id: Digest,
-        level: u32,
+        method: Method,
     },
     /// Compressed bytes whose digest is still to be computed: told apart by where they lie.
     Unhashed {
@@ -435,21 +436,21 @@ impl Plan {
                 let stored = layer.stored.clone();
                 let stored_size = stored.size();
                 let diff_id = layer.diff_id.clone();
-                let (key, origin, resolved) = match (layer.form, compression) {
-                    (LayerForm::Plain, Compression::None) => (
+                let (key, origin, resolved) = match (layer.form, compression.method()) {
+                    (LayerForm::Plain, None) => (
                         BlobKey::Digest(diff_id.clone()),
                         Origin::Stored(stored),
                         Some((diff_id, stored_size)),
                     ),
-                    (LayerForm::Plain, Compression::Gzip { level }) => (
+                    (LayerForm::Plain, Some(method)) => (
                         BlobKey::Compressed {
                             diff_id: diff_id.clone(),
-                            level,
+                            method,
                         },
                         Origin::Compressed {
                             stored,
                             diff_id,
-                            level,
+                            method,
                         },
                         None,
                     ),

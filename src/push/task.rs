@@ -118,12 +118,12 @@ impl TransferWork {
                 Origin::Compressed {
                     stored,
                     diff_id,
-                    level,
+                    method,
                 },
             ) => {
                 let body = tools
                     .compressor
-                    .gzip(stored.clone(), diff_id.clone(), *level);
+                    .layer(stored.clone(), diff_id.clone(), *method);
                 let what = format!("layer {diff_id}");
                 let task = StreamTask {
                     repository: &self.repository,
@@ -272,11 +272,11 @@ impl Origin {
             Self::Compressed {
                 stored,
                 diff_id,
-                level,
+                method,
             } => {
                 let layer = tools
                     .compressor
-                    .gzip(stored.clone(), diff_id.clone(), *level);
+                    .layer(stored.clone(), diff_id.clone(), *method);
                 Box::new(MadeAgain {
                     layer: Box::new(layer),
                     size,

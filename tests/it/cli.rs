@@ -119,6 +119,34 @@ fn wrong_usage_is_a_sentence_on_standard_error_and_exit_2() {
             "error: --compression and --compression-level contradict",
         ),
         (
+            &["push", "--compression-level=10", "a", "localhost/"],
+            "error: --compression-level 10: gzip has the levels 0 to 9\n",
+        ),
+        (
+            &[
+                "push",
+                "--compression=zstd",
+                "--compression-level=0",
+                "a",
+                "localhost/",
+            ],
+            "error: --compression-level 0: zstd has the levels 1 to 19\n",
+        ),
+        (
+            &["push", "--compression-level=20", "a", "localhost/"],
+            "is not legal for --compression-level: write a whole number from 0 to 19",
+        ),
+        (
+            &[
+                "push",
+                "--format=docker",
+                "--compression=zstd",
+                "a",
+                "localhost/",
+            ],
+            "error: --format docker and --compression zstd contradict each other: docker manifests have",
+        ),
+        (
             &["push", "--min-size=2K", "--max-size=1K", "a", "localhost/"],
             "error: --min-size 2048 is above --max-size 1024",
         ),

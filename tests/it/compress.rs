@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use hoist::image::compress::Compressor;
+use hoist::image::compress::{Compressor, Method};
 use hoist::image::digest::Digest;
 use hoist::image::source::StreamBody as _;
 use hoist::pool::workers::Workers;
@@ -40,7 +40,8 @@ fn other_programs_open_compressed_layers() {
     ] {
         let plain: Arc<[u8]> = plain.into();
         for level in [0, 1, 2, 9] {
-            let layer = compressor.gzip(Arc::clone(&plain), Digest::of(&plain), level);
+            let method = Method::Gzip { level };
+            let layer = compressor.layer(Arc::clone(&plain), Digest::of(&plain), method);
             let (mut stream, mut packed) = (layer.open().unwrap(), Vec::new());
             stream.read_to_end(&mut packed).unwrap();
             assert_eq!(stream.finish().unwrap().digest, Digest::of(&packed));
@@ -51,6 +52,30 @@ fn other_programs_open_compressed_layers() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn other_programs_open_layers_of_zstd() {
+    let Some(program) = on_path("zstd") else {
+        return;
+    };
+    let compressor = Compressor::new(Arc::new(Workers::new("pack", 2).unwrap()));
+    for (size, level) in [
+        (0, 3),
+        (1, 19),
+        (4 << 20, 1),
+        ((8 << 20) + 1, 3),
+        (9 << 20, 9),
+    ] {
+        let plain: Arc<[u8]> = text(size).into();
+        let method = Method::Zstd { level };
+        let layer = compressor.layer(Arc::clone(&plain), Digest::of(&plain), method);
+        let (mut stream, mut packed) = (layer.open().unwrap(), Vec::new());
+        stream.read_to_end(&mut packed).unwrap();
+        // The window that every decoder should have: RFC 8878, section 3.1.1.1.2.
+        let opened = run(&program, &["-dc", "--memory=8MiB"], &packed);
+        assert!(opened == *plain, "{size} bytes at level {level}");
     }
 }
 

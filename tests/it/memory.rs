@@ -55,6 +55,15 @@ fn and_below_forty_eight_with_it() {
     assert!(peak < most, "{} KiB on {processors} processors", peak >> 10);
 }
 
+/// The blocks are four times as large, and a context of libzstd has tables of its own.
+#[test]
+fn with_zstd_below_ninety_six() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let most = 96 * MIB + processors.saturating_sub(2) * 16 * MIB;
+    let peak = peak("zstd", |tar| tar);
+    assert!(peak < most, "{} KiB on {processors} processors", peak >> 10);
+}
+
 /// A window of 8 MiB and the documents of the archive are on top.
 #[test]
 fn an_archive_compressed_as_a_whole_stays_below_sixty_four() {

@@ -184,7 +184,7 @@ fn tools_agree(registry: &Registry, report: &Value) {
 }
 
 #[test]
-fn docker_types_and_plain_layers_on_request() {
+fn docker_types_and_plain_or_zstd_layers_on_request() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("a.tar");
     docker_archive(&archive, &[ImageSpec::new("team/app:1").layer(1, 5_000)]);
@@ -199,6 +199,11 @@ fn docker_types_and_plain_layers_on_request() {
             ["--format", "oci", "--compression", "none"],
             "application/vnd.oci.image.manifest.v1+json",
             "application/vnd.oci.image.layer.v1.tar",
+        ),
+        (
+            ["--format", "oci", "--compression", "zstd"],
+            "application/vnd.oci.image.manifest.v1+json",
+            "application/vnd.oci.image.layer.v1.tar+zstd",
         ),
     ] {
         let report = push(&archive, &registry, "x/y:z", &options)

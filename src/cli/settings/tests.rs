@@ -184,6 +184,34 @@ fn what_contradicts_something_weaker_takes_its_place() {
             level,
             "Some(Gzip) Some(9)",
         ),
+        (
+            r#"{"compression-level": 9}"#,
+            &[],
+            "push --compression zstd",
+            level,
+            "Some(Zstd) Some(9)",
+        ),
+        (
+            r#"{"compression-level": 0}"#,
+            &[],
+            "push --compression zstd",
+            level,
+            "Some(Zstd) None",
+        ),
+        (
+            r#"{"compression": "zstd", "compression-level": 19}"#,
+            &[],
+            "push --compression gzip",
+            level,
+            "Some(Gzip) None",
+        ),
+        (
+            r#"{"compression": "zstd"}"#,
+            &[],
+            "push --compression-level 19",
+            level,
+            "Some(Zstd) Some(19)",
+        ),
     ] {
         assert_eq!(settled(file, env, line, shown), expected, "{file} {line}");
     }

@@ -7,14 +7,12 @@ use std::sync::{Arc, Weak};
 
 use flate2::Crc;
 
-use crate::image::compress::block::{self, End};
-use crate::image::compress::{Compressor, READ_SIZE};
+use crate::image::compress::gzip::End;
+use crate::image::compress::{BlockBuffers, Compressor, Method, READ_SIZE};
 use crate::image::digest::{Algorithm, Digest, Hasher};
 use crate::image::source::{Stream, Summary};
 use crate::pool::buffers::Buffer;
 use crate::pool::semaphore::Permit;
-
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
 /// What a stream is made of.
 pub(super) struct Input {
@@ -24,13 +22,13 @@ pub(super) struct Input {
     /// An empty one, of the algorithm of `diff_id`.
     pub(super) hasher: Hasher,
     pub(super) diff_id: Digest,
-    pub(super) level: u32,
+    pub(super) method: Method,
 }
 
-pub(super) struct GzipStream {
+pub(super) struct PackedStream {
     reader: BlockReader,
     compressor: Compressor,
-    level: u32,
+    method: Method,
     /// Given to the pool and not yet taken back, in order.
     ahead: VecDeque<Receiver<io::Result<Packed>>>,
     /// What is being read from, and how much of it was.
@@ -45,9 +43,9 @@ pub(super) struct GzipStream {
 
 /// The output comes in these pieces.
 enum Chunk {
-    Header,
+    Header(&'static [u8]),
     Block(Packed),
-    Trailer([u8; 8]),
+    Trailer(Option<[u8; 8]>),
     /// It failed; the sentence is said again to whoever goes on reading.
     Failed(io::ErrorKind, String),
 }
@@ -64,10 +62,14 @@ struct Room {
     permit: Option<Permit>,
 }
 
-impl GzipStream {
+impl PackedStream {
     pub(super) fn new(input: Input) -> Self {
+        let header = input.method.header();
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(header);
         Self {
             reader: BlockReader {
+                method: input.method,
                 plain: input.plain,
                 left: input.size,
                 started: false,
@@ -76,13 +78,13 @@ impl GzipStream {
                 diff_id: input.diff_id,
             },
             compressor: input.compressor,
-            level: input.level,
+            method: input.method,
             ahead: VecDeque::new(),
-            chunk: Chunk::Header,
+            chunk: Chunk::Header(header),
             taken: 0,
             crc: Crc::new(),
-            hasher: started_with_header(),
-            size: HEADER.len() as u64,
+            hasher,
+            size: header.len() as u64,
             alive: Arc::default(),
         }
     }
@@ -92,7 +94,7 @@ impl GzipStream {
         match &self.chunk {
             Chunk::Trailer(_) => return Ok(false),
             Chunk::Failed(kind, sentence) => return Err(io::Error::new(*kind, sentence.as_str())),
-            Chunk::Header | Chunk::Block(_) => {}
+            Chunk::Header(_) | Chunk::Block(_) => {}
         }
         let next = self.next_chunk();
         self.taken = 0;
@@ -112,13 +114,10 @@ impl GzipStream {
 
     fn next_chunk(&mut self) -> io::Result<Chunk> {
         // The finished block goes first: the next ones can have its permit and its buffer.
-        self.chunk = Chunk::Header;
+        self.chunk = Chunk::Header(&[]);
         self.feed()?;
         let Some(block) = self.ahead.pop_front() else {
-            let mut trailer = [0; 8];
-            trailer[..4].copy_from_slice(&self.crc.sum().to_le_bytes());
-            trailer[4..].copy_from_slice(&self.crc.amount().to_le_bytes());
-            return Ok(Chunk::Trailer(trailer));
+            return Ok(Chunk::Trailer(self.method.trailer(&self.crc)));
         };
         let packed = block
             .recv()
@@ -130,10 +129,14 @@ impl GzipStream {
     /// Gives blocks to the pool as long as there are any, and room for them.
     pub(super) fn feed(&mut self) -> io::Result<()> {
         while let Some(room) = self.room() {
-            let plain = self.reader.next(self.compressor.shared.plain.take())?;
+            let plain = self.reader.next(self.buffers().plain.take())?;
             self.submit(plain, room);
         }
         Ok(())
+    }
+
+    fn buffers(&self) -> &BlockBuffers {
+        self.compressor.shared.buffers(self.method)
     }
 
     /// Room for the next block, if there is one and it can be had now. Waits when the stream has nothing else
@@ -158,8 +161,8 @@ impl GzipStream {
     fn submit(&mut self, plain: Plain, room: Room) {
         // Room for the one answer: the job never waits.
         let (answer, packed) = sync_channel(1);
-        let buffers = self.compressor.shared.packed.clone();
-        let (alive, level) = (Arc::downgrade(&self.alive), self.level);
+        let buffers = self.buffers().packed.clone();
+        let (alive, method) = (Arc::downgrade(&self.alive), self.method);
         self.ahead.push_back(packed);
         self.compressor.shared.pool.submit(Box::new(move || {
             let Room { turn, permit } = room;
@@ -168,7 +171,7 @@ impl GzipStream {
             }
             let mut bytes = buffers.take();
             let (dictionary, fresh) = plain.bytes.split_at(plain.dictionary);
-            let result = block::pack(dictionary, fresh, (level, plain.end), &mut bytes);
+            let result = method.pack(dictionary, fresh, plain.end, &mut bytes);
             drop((plain, turn));
             // Nobody listens when the stream was dropped meanwhile.
             let _ = answer.send(result.map(|crc| Packed {
@@ -180,13 +183,7 @@ impl GzipStream {
     }
 }
 
-fn started_with_header() -> Hasher {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    hasher.update(&HEADER);
-    hasher
-}
-
-impl Read for GzipStream {
+impl Read for PackedStream {
     /// Fills `buf` unless the end comes first.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
@@ -210,10 +207,10 @@ impl Read for GzipStream {
     }
 }
 
-impl Stream for GzipStream {
+impl Stream for PackedStream {
     fn finish(self: Box<Self>) -> io::Result<Summary> {
         match &self.chunk {
-            Chunk::Trailer(trailer) if self.taken == trailer.len() => Ok(Summary {
+            Chunk::Trailer(_) if self.taken == self.chunk.bytes().len() => Ok(Summary {
                 digest: self.hasher.finish(),
                 size: self.size,
             }),
@@ -228,9 +225,9 @@ impl Stream for GzipStream {
 impl Chunk {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Header => &HEADER,
+            Self::Header(bytes) => bytes,
             Self::Block(packed) => &packed.bytes,
-            Self::Trailer(bytes) => bytes,
+            Self::Trailer(bytes) => bytes.as_ref().map_or(&[], |bytes| bytes),
             Self::Failed(..) => &[],
         }
     }
@@ -238,6 +235,7 @@ impl Chunk {
 
 /// Cuts the plain bytes into blocks, hashing them on the way.
 struct BlockReader {
+    method: Method,
     plain: Box<dyn Read + Send>,
     left: u64,
     started: bool,
@@ -264,7 +262,8 @@ impl BlockReader {
         self.started = true;
         let dictionary = self.before.len();
         bytes.extend_from_slice(&self.before);
-        let size = usize::try_from(self.left).map_or(block::SIZE, |left| left.min(block::SIZE));
+        let most = self.method.block_size();
+        let size = usize::try_from(self.left).map_or(most, |left| left.min(most));
         while bytes.len() < dictionary + size {
             let from = bytes.len();
             let to = (from + READ_SIZE).min(dictionary + size);
@@ -286,7 +285,7 @@ impl BlockReader {
         }
         self.before.clear();
         self.before
-            .extend_from_slice(&bytes[bytes.len() - block::WINDOW..]);
+            .extend_from_slice(&bytes[bytes.len() - self.method.window()..]);
         let end = End::Flush;
         Ok(Plain {
             bytes,

@@ -1,5 +1,7 @@
 //! What comes out of the compressor, and how it behaves among others.
 
+mod frames;
+
 use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -30,6 +32,10 @@ fn sample(size: usize) -> Arc<[u8]> {
     }
     bytes.truncate(size);
     bytes.into()
+}
+
+fn gzip(level: u32) -> Method {
+    Method::Gzip { level }
 }
 
 fn compressor(threads: usize) -> Compressor {
@@ -111,7 +117,7 @@ impl Read for HaltingReader {
 fn the_bytes_are_those_of_every_release_before() {
     for (size, level, digest) in GOLDEN {
         let plain = sample(*size);
-        let layer = compressor(2).gzip(Arc::clone(&plain), Digest::of(&plain), *level);
+        let layer = compressor(2).layer(Arc::clone(&plain), Digest::of(&plain), gzip(*level));
         let (packed, summary) = drain(layer.open().unwrap(), 64 << 10);
         assert!(gunzip(&packed) == *plain, "{size} at level {level}");
         assert_eq!(summary.size, packed.len() as u64);
@@ -129,7 +135,7 @@ fn threads_short_reads_and_reopening_change_nothing() {
         .find(|(size, level, _)| (*size, *level) == (5 * MIB, 2))
         .map(|(.., digest)| *digest);
     for (threads, step) in [(1, 4093), (2, 3 * MIB), (7, 1)] {
-        let layer = compressor(threads).gzip(Halting::new(&plain), diff_id.clone(), 2);
+        let layer = compressor(threads).layer(Halting::new(&plain), diff_id.clone(), gzip(2));
         for _ in 0..2 {
             let (_, summary) = drain(layer.open().unwrap(), step);
             assert_eq!(
@@ -149,7 +155,7 @@ fn many_streams_at_once_get_their_own_bytes() {
             let shared = &shared;
             scope.spawn(move || {
                 let plain = sample(n * MIB / 4 + n);
-                let layer = shared.gzip(Arc::clone(&plain), Digest::of(&plain), 1);
+                let layer = shared.layer(Arc::clone(&plain), Digest::of(&plain), gzip(1));
                 let (packed, _) = drain(layer.open().unwrap(), 100_000);
                 assert!(gunzip(&packed) == *plain, "stream {n}");
             });
@@ -161,7 +167,7 @@ fn many_streams_at_once_get_their_own_bytes() {
 #[test]
 fn header_and_trailer_are_the_documented_ones() {
     let plain: Arc<[u8]> = Arc::from(&b"123456789"[..]);
-    let layer = compressor(1).gzip(Arc::clone(&plain), Digest::of(&plain), 9);
+    let layer = compressor(1).layer(Arc::clone(&plain), Digest::of(&plain), gzip(9));
     let (packed, _) = drain(layer.open().unwrap(), 7);
     assert_eq!(packed[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
     // The check value of CRC-32, and nine bytes.
@@ -176,7 +182,7 @@ fn another_diff_id_fails_before_the_end_and_goes_on_failing() {
     let plain = sample(2 * MIB + 5);
     let claimed = Digest::of(b"something else");
     let mut stream = compressor(2)
-        .gzip(Arc::clone(&plain), claimed.clone(), 2)
+        .layer(Arc::clone(&plain), claimed.clone(), gzip(2))
         .open()
         .unwrap();
     let mut packed = Vec::new();
@@ -201,11 +207,11 @@ fn diff_ids_of_other_algorithms_are_checked_or_refused() {
     let plain = sample(1000);
     let mut sha512 = Hasher::new(Algorithm::Sha512);
     sha512.update(&plain);
-    let layer = compressor(1).gzip(Arc::clone(&plain), sha512.finish(), 2);
+    let layer = compressor(1).layer(Arc::clone(&plain), sha512.finish(), gzip(2));
     let (packed, _) = drain(layer.open().unwrap(), 100);
     assert!(gunzip(&packed) == *plain);
     let blake = Digest::parse("blake3:abc").unwrap();
-    let unknown = compressor(1).gzip(Arc::clone(&plain), blake, 2);
+    let unknown = compressor(1).layer(Arc::clone(&plain), blake, gzip(2));
     let error = unknown
         .open()
         .err()
@@ -226,7 +232,7 @@ fn a_source_that_ends_early_is_an_error() {
         }
     }
     let plain = sample(3 * MIB);
-    let layer = compressor(2).gzip(Short(Arc::clone(&plain)), Digest::of(&plain), 2);
+    let layer = compressor(2).layer(Short(Arc::clone(&plain)), Digest::of(&plain), gzip(2));
     let mut stream = layer.open().unwrap();
     let error = io::copy(&mut stream, &mut io::sink()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
@@ -236,7 +242,7 @@ fn a_source_that_ends_early_is_an_error() {
 #[test]
 fn no_summary_before_the_end() {
     let plain = sample(MIB);
-    let layer = compressor(1).gzip(Arc::clone(&plain), Digest::of(&plain), 2);
+    let layer = compressor(1).layer(Arc::clone(&plain), Digest::of(&plain), gzip(2));
     let (packed, _) = drain(layer.open().unwrap(), MIB);
     for missing in [1, 8, 9, packed.len()] {
         let mut stream = layer.open().unwrap();
@@ -253,7 +259,7 @@ fn stalled_streams_hold_bounded_memory_and_stop_nobody() {
     let diff_id = Digest::of(&plain);
     let body = Halting::new(&plain);
     let given = Arc::clone(&body.given);
-    let layer = shared.gzip(body, diff_id.clone(), 1);
+    let layer = shared.layer(body, diff_id.clone(), gzip(1));
     let stalled: Vec<Box<dyn Stream>> = (0..8)
         .map(|_| {
             let mut stream = layer.open().unwrap();
@@ -264,7 +270,7 @@ fn stalled_streams_hold_bounded_memory_and_stop_nobody() {
     // The first took all permits, of which there are four; the others have one block each.
     assert_eq!(given.load(Ordering::Relaxed), (4 + 7) * MIB);
     assert_eq!(free_permits(&shared), 0);
-    let other = shared.gzip(Arc::clone(&plain), diff_id, 1);
+    let other = shared.layer(Arc::clone(&plain), diff_id, gzip(1));
     let (packed, _) = drain(other.open().unwrap(), 64 << 10);
     assert!(gunzip(&packed) == *plain);
 
@@ -290,7 +296,7 @@ fn blocks_of_a_dropped_stream_are_given_up() {
     open.send(()).unwrap();
     wait_for_pool(&shared);
     assert!(
-        format!("{:?}", shared.shared.packed).contains(" 0 idle"),
+        format!("{:?}", shared.shared.gzip.packed).contains(" 0 idle"),
         "it was compressed"
     );
 }
@@ -320,15 +326,15 @@ fn wait_for_pool(compressor: &Compressor) {
     told.recv().unwrap();
 }
 
-fn stream_over(compressor: &Compressor, plain: &[u8]) -> stream::GzipStream {
+fn stream_over(compressor: &Compressor, plain: &[u8]) -> stream::PackedStream {
     let body: Arc<[u8]> = plain.into();
-    stream::GzipStream::new(stream::Input {
+    stream::PackedStream::new(stream::Input {
         compressor: compressor.clone(),
         plain: body.open(0).unwrap(),
         size: body.size(),
         hasher: Hasher::new(Algorithm::Sha256),
         diff_id: Digest::of(plain),
-        level: 2,
+        method: gzip(2),
     })
 }
 

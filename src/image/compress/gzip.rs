@@ -1,4 +1,5 @@
-//! One block: from plain bytes to raw deflate. Pure, so that every thread makes the same of it.
+//! One block of a gzip file: from plain bytes to raw deflate. Pure, so that every thread makes the same of
+//! it.
 
 use std::io;
 
@@ -16,6 +17,8 @@ pub(super) const PLAIN_CAPACITY: usize = WINDOW + SIZE;
 /// The rest is for block headers and the flush.
 pub(super) const PACKED_CAPACITY: usize = SIZE + SIZE / 8 + 4096;
 
+pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
 /// How a block ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -23,6 +26,14 @@ pub(super) enum End {
     Flush,
     /// It is the last one.
     Finish,
+}
+
+/// What follows the last block; `crc` is of all plain bytes.
+pub(super) fn trailer(crc: &Crc) -> [u8; 8] {
+    let mut trailer = [0; 8];
+    trailer[..4].copy_from_slice(&crc.sum().to_le_bytes());
+    trailer[4..].copy_from_slice(&crc.amount().to_le_bytes());
+    trailer
 }
 
 /// Compresses `plain` after `dictionary` into `packed`, an empty buffer of [`PACKED_CAPACITY`], and
