@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::net::Secret;
 use crate::registry::answer;
@@ -72,12 +72,12 @@ impl Grant {
 
 /// Seconds, as a number or as its text. Nothing and nonsense is the usual.
 fn life(expires_in: Option<&Value>) -> Duration {
-    let seconds = match expires_in {
-        Some(Value::Number(number)) => number.as_f64(),
+    let number = match expires_in {
+        Some(Value::Number(number)) => Some(number.clone()),
         Some(Value::String(text)) => text.trim().parse().ok(),
         _ => None,
     };
-    match seconds {
+    match number.and_then(|number: Number| number.as_f64()) {
         Some(seconds) if seconds > 0.0 => {
             let most = LONGEST_LIFE.as_secs_f64();
             Duration::from_secs_f64(seconds.min(most))
