@@ -114,11 +114,12 @@ impl Tls {
         let local = self.local(host, port)?;
         let named = self.client.as_ref().filter(|(name, _)| name == host);
         let client = named.map(|(_, key)| Arc::clone(key)).or(local.client);
+        let algorithms = self.provider.signature_verification_algorithms;
         let verifier: Arc<dyn ServerCertVerifier> = if self.insecure {
-            Arc::new(Unverified(Arc::clone(&self.provider)))
+            Arc::new(Unverified(algorithms))
         } else {
             let own = [&self.own[..], &local.authorities].concat();
-            Arc::new(Verifier::new(self.roots.load()?, own, &self.provider)?)
+            Arc::new(Verifier::new(self.roots.load()?, own, algorithms))
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()

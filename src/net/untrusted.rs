@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::{AlertDescription, CertificateError, Error, OtherError};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::server::ParsedCertificate;
+use rustls::{AlertDescription, CertificateError, Error, OtherError, RootCertStore};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
 
@@ -106,25 +108,30 @@ pub(super) fn explain(
 
 /// The certificate that is not valid at this time: the server's own, mostly.
 fn whose(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> String {
-    let is_out = |certificate: &EndEntityCert<'_>| {
+    let nobody = RootCertStore::empty();
+    let is_out = |certificate: &&CertificateDer<'_>| {
         // The dates are looked at before anything else.
-        let usage = webpki::KeyUsage::server_auth();
-        let verified = certificate.verify_for_usage(&[], &[], &[], now, usage, None, None);
-        let problem = verified.err();
-        problem.is_some_and(|problem| {
-            use webpki::Error as E;
-            matches!(problem, E::CertExpired { .. } | E::CertNotValidYet { .. })
-        })
+        let verified = ParsedCertificate::try_from(*certificate).and_then(|one| {
+            verify_server_cert_signed_by_trust_anchor(&one, &nobody, &[], now, &[])
+        });
+        let Err(Error::InvalidCertificate(problem)) = verified else {
+            return false;
+        };
+        use CertificateError as E;
+        matches!(
+            problem,
+            E::ExpiredContext { .. } | E::NotValidYetContext { .. }
+        )
     };
-    let mut all = std::iter::once(leaf).chain(others).enumerate();
-    let found = all.find_map(|(at, one)| {
-        let certificate = EndEntityCert::try_from(one).ok()?;
-        let name = || distinguished::name(certificate.subject()).unwrap_or_default();
-        is_out(&certificate).then(|| (at > 0).then(name))
+    let issuer = others.iter().find(is_out).filter(|_| !is_out(&leaf));
+    let name = issuer.and_then(|issuer| {
+        let issuer = EndEntityCert::try_from(issuer).ok()?;
+        distinguished::name(issuer.subject())
     });
-    match found.flatten() {
-        Some(name) => format!("certificate of its issuer {name}"),
-        None => "certificate".to_owned(),
+    match (issuer, name) {
+        (Some(_), Some(name)) => format!("certificate of its issuer {name}"),
+        (Some(_), None) => "certificate of its issuer".to_owned(),
+        (None, _) => "certificate".to_owned(),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::CryptoProvider;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -15,8 +15,9 @@ use super::untrusted::{explain, is_authority};
 /// server's own, even when it is marked as an authority's, as `openssl req -x509` marks all.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    usual: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
     own: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Verifier {
@@ -24,15 +25,35 @@ impl Verifier {
     pub(super) fn new(
         mut roots: Arc<RootCertStore>,
         own: Vec<CertificateDer<'static>>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, String> {
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
         if !own.is_empty() {
             Arc::make_mut(&mut roots).add_parsable_certificates(own.iter().cloned());
         }
-        let usual = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { usual, own })
+        Self {
+            roots,
+            own,
+            algorithms,
+        }
+    }
+
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let (roots, all) = (&self.roots, self.algorithms.all);
+        let signed =
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, all);
+        match signed {
+            // webpki says this only after it has checked the dates.
+            Err(error) if is_authority(&error) && self.own.contains(end_entity) => {}
+            outcome => outcome?,
+        }
+        verify_server_name(&certificate, server_name)
     }
 }
 
@@ -42,28 +63,16 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let usual = self.usual.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        let outcome = match usual {
-            // webpki says this only after it has checked the dates.
-            Err(error) if is_authority(&error) && self.own.contains(end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)
-                    .map(|()| ServerCertVerified::assertion())
+        match self.verify(end_entity, intermediates, server_name, now) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(error) => {
+                let explained = explain(&error, end_entity, intermediates, now);
+                Err(explained.map_or(error, Error::from))
             }
-            outcome => outcome,
-        };
-        outcome.map_err(|error| {
-            let explained = explain(&error, end_entity, intermediates, now);
-            explained.map_or(error, Error::from)
-        })
+        }
     }
 
     fn verify_tls12_signature(
@@ -72,7 +81,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -81,17 +90,17 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
 /// Believes everybody.
 #[derive(Debug)]
-pub(super) struct Unverified(pub(super) Arc<CryptoProvider>);
+pub(super) struct Unverified(pub(super) WebPkiSupportedAlgorithms);
 
 impl ServerCertVerifier for Unverified {
     fn verify_server_cert(
@@ -124,6 +133,6 @@ impl ServerCertVerifier for Unverified {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }
