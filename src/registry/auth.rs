@@ -260,7 +260,8 @@ impl Client {
                         ..Pass::default()
                     });
                 }
-                Entry::Waited => {}
+                // Much may have happened, and all who waited go on at once.
+                Entry::Waited => self.admit(operation)?,
             }
         }
     }

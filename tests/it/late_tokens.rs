@@ -245,3 +245,23 @@ fn a_remembered_token_service_that_works_is_not_forgotten_for_a_trouble() {
         |seen: &&Seen| !seen.target.starts_with("/token") && seen.header("authorization").is_none();
     assert_eq!(requests.iter().filter(bare).count(), 0);
 }
+
+#[test]
+fn nobody_begins_after_a_first_write_when_it_is_time_to_stop() {
+    let gate = Gate::new();
+    let server = Scripted::start([
+        on("POST", "/v2/app/").then(held(&gate, telling_session())),
+        on("PUT", "/v2/app/").then(answer(201)),
+    ]);
+    let wire = Wire::with(server.address(), as_me(5));
+    thread::scope(|scope| {
+        for n in 0..16 {
+            let wire = &wire;
+            scope.spawn(move || wire.push("app", &noise(100, n)).unwrap_err());
+        }
+        gate.wait_for(1);
+        wire.clock.stop();
+        gate.open();
+    });
+    assert_eq!(shape(&server.requests()), ["POST mount"]);
+}
