@@ -242,7 +242,9 @@ impl Client {
         }
         loop {
             let ask = self.authority.ask().clone();
-            if ask.is_known() {
+            // Whoever listens on a loopback port may lead it anywhere: what is secret waits for the answer.
+            let spoken = ask.proven || self.reach.decision().is_some();
+            if ask.is_known() && spoken {
                 match self.identify(operation, call, &ask) {
                     Err(halt) if ask.is_forgotten(&halt) => self.authority.forget(),
                     outcome => return outcome,

@@ -1,10 +1,11 @@
 //! Tokens that many wait for, and those that are refused when a body is on its way.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use hoist::image::digest::Digest;
-use hoist::registry::client::{Arrival, Presence, Settings, TokenService};
+use hoist::registry::client::{Arrival, Credentials, Login, Presence, Settings, TokenService};
 use hoist::registry::clock::Clock;
 use hoist::registry::error::ErrorKind;
 
@@ -13,7 +14,7 @@ use crate::support::registry::{Registry, available};
 use crate::support::scripted::{
     Gate, Scripted, Seen, Then, answer, computed, early, held, on, pass,
 };
-use crate::wire::{Wire, noise, shape, telling_session};
+use crate::wire::{Wire, noise, shape, telling_session, user};
 
 #[test]
 fn one_token_is_fetched_however_many_wait() {
@@ -264,4 +265,35 @@ fn nobody_begins_after_a_first_write_when_it_is_time_to_stop() {
         gate.open();
     });
     assert_eq!(shape(&server.requests()), ["POST mount"]);
+}
+
+/// The port may be a tunnel's, with a registry behind it that wants https.
+#[test]
+fn nothing_secret_is_sent_before_it_is_known_how_to_speak_to_a_loopback_host() {
+    for login in [None, Some(Login::Bearer("mine".into()))] {
+        let server = registry([on("POST", "/v2/").times(1).then(answer(400))]);
+        let keychain = login.map_or_else(
+            || user("me", "secret"),
+            |login| {
+                Arc::new(Credentials {
+                    login,
+                    origin: "a file".into(),
+                })
+            },
+        );
+        let settings = Settings {
+            known_service: Some(TokenService {
+                realm: "/token".to_owned(),
+                service: None,
+            }),
+            plain_http: false,
+            keychain,
+            ..as_me(0)
+        };
+        let wire = Wire::with(server.address(), settings);
+        wire.push("app", b"hello").unwrap();
+        let first = &server.requests()[0];
+        assert_eq!(first.method, "POST");
+        assert_eq!(first.header("authorization"), None);
+    }
 }
