@@ -376,7 +376,7 @@ const FILES: &[Opt] = &[
             args.cache_dir = Some(given.path()?);
             Ok(())
         },
-        "where later pushes find what this one learns of registries (default $XDG_CACHE_HOME/hoist, else ~/.cache/hoist)",
+        "where later pushes find what this one learns of registries and layers (default $XDG_CACHE_HOME/hoist, else ~/.cache/hoist)",
     )
     .form(Form::Path)
     .variable("HOIST_CACHE_DIR"),

@@ -93,8 +93,14 @@ impl Board {
     pub(crate) fn apply(&mut self, event: &Event, now: Instant) {
         match event {
             Event::Planned { images, bytes, .. } => {
-                self.images = *images;
-                self.bytes = *bytes;
+                let running = self.running.values();
+                let sent = running.map(|running| running.meter.sent());
+                *self = Self {
+                    images: *images,
+                    bytes: *bytes,
+                    sent_before: self.sent_before + sent.sum::<u64>(),
+                    ..Self::default()
+                };
             }
             Event::ImageStarted { image, name } => {
                 self.names.insert(*image, name.clone());
@@ -316,6 +322,27 @@ mod tests {
         assert_eq!(later.rate, 50.0);
         board.apply(&finished(0, BlobStatus::Failed), start);
         assert_eq!(board.figures(start).done, 600);
+    }
+
+    #[test]
+    fn what_is_begun_again_counts_from_nothing() {
+        let (mut board, start) = board(150);
+        let meter = Arc::new(Meter::default());
+        board.apply(&started(0, 100, &meter), start);
+        meter.add(70);
+        board.apply(&started(1, 100, &Arc::default()), start);
+        board.apply(&finished(1, BlobStatus::Present), start);
+        assert_eq!(board.figures(start).done, 150);
+        let planned = Event::Planned {
+            images: 1,
+            blobs: 2,
+            bytes: 150,
+        };
+        board.apply(&planned, start);
+        let figures = board.figures(start);
+        assert_eq!((figures.done, figures.transfers), (0, Vec::new()));
+        board.apply(&finished(1, BlobStatus::Present), start);
+        assert_eq!(board.figures(start).done, 100);
     }
 
     #[test]

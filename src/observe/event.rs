@@ -30,7 +30,7 @@ pub enum Event {
         size: u64,
     },
     /// What is going to happen. `blobs` and `bytes` count each blob once for each repository that it
-    /// is to be in, as stored.
+    /// is to be in, as stored. Said again when all of it is begun again: what was done does not count.
     Planned {
         images: usize,
         blobs: usize,

@@ -38,7 +38,12 @@ impl Observer for Tally {
     fn observe(&mut self, event: &Event) {
         let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Planned { images, .. } => done.images = *images,
+            Event::Planned { images, .. } => {
+                *done = Done {
+                    images: *images,
+                    ..Done::default()
+                };
+            }
             Event::ImageStarted { image, name } => done.running.push((*image, name.clone())),
             Event::ImageFinished {
                 image,

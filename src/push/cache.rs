@@ -1,10 +1,11 @@
-//! What later pushes need not find out again, kept in one file of the user's.
+//! What later pushes need not find out again, kept in files of the user's.
 //!
 //! Nothing here is needed: a file that is not there, is not to be trusted or cannot be written costs
-//! requests, never a push. It holds no credentials, and says where they may be sent to: so it counts only
-//! when nobody else can have written it.
+//! requests, never a push. It holds no credentials, but says where they may be sent to and what layers
+//! are: so it counts only when nobody else can have written it.
 
 mod file;
+mod layers;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::image::reference::Host;
-use crate::push::cache::file::Read;
 use crate::registry::client::TokenService;
+
+pub(crate) use crate::push::cache::layers::Layers;
 
 /// What is known is of this version; parts that another one does not know are left out.
 const VERSION: u32 = 1;
@@ -59,12 +61,7 @@ struct Known {
 impl Cache {
     /// Reads what `folder` has. With a sentence when that is not to be used.
     pub(crate) fn open(folder: &Path) -> (Self, Option<String>) {
-        let (known, foreign, warning) = match file::read(folder) {
-            Read::Whole(known) => (known, false, None),
-            Read::Nothing => (Document::default(), false, None),
-            Read::Later(why) => (Document::default(), true, Some(why)),
-            Read::Bad(why) => (Document::default(), false, Some(why)),
-        };
+        let (known, foreign, warning) = file::read(folder).known();
         let cache = Self {
             folder: folder.to_path_buf(),
             known,
@@ -96,12 +93,18 @@ impl Cache {
         if self.foreign || !known.is_fit() || !known.is_news(self.known.hosts.get(&key)) {
             return;
         }
-        let updated = file::update(&self.folder, |document| document.take(key, known));
+        let updated = file::update(&self.folder, |document: &mut Document| {
+            document.take(key, known);
+        });
         if let Err(error) = updated {
             let folder = self.folder.display();
             log::debug!("nothing is remembered in {folder}: {error}");
         }
     }
+}
+
+impl file::Document for Document {
+    const NAME: &'static str = "cache.json";
 }
 
 impl Document {
@@ -130,8 +133,7 @@ impl Known {
     fn is_news(&self, before: Option<&Self>) -> bool {
         before.is_none_or(|before| {
             let same = (&before.realm, &before.service) == (&self.realm, &self.service);
-            // A clock that was set back must not keep a host for ever.
-            !same || self.told.abs_diff(before.told) > STALE
+            !same || is_stale(before.told, self.told)
         })
     }
 }
@@ -140,6 +142,12 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs()
+}
+
+/// Whether the time of a use `before` is worth being replaced. A clock that was set back must not keep
+/// anything for ever.
+fn is_stale(before: u64, now: u64) -> bool {
+    now.abs_diff(before) > STALE
 }
 
 fn key(host: &Host) -> String {

@@ -201,6 +201,7 @@ impl Coordinator<'_> {
                     repository: plan.repositories[transfer.repository].clone(),
                     origin: blob.origin.clone(),
                     resolved: blob.resolved.clone(),
+                    is_remembered: blob.is_remembered,
                     from: transfer.from.map(|id| plan.repositories[id].clone()),
                     meter: Arc::clone(&home.meter),
                 })
@@ -259,6 +260,7 @@ impl Coordinator<'_> {
                 digest,
                 size,
                 origin: blob.origin.clone(),
+                is_remembered: blob.is_remembered,
                 meter,
             })
         });

@@ -8,6 +8,7 @@ mod gather;
 mod homes;
 mod lanes;
 mod made;
+mod made_again;
 pub mod operation;
 mod plan;
 pub mod report;

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::image::compress::{Compressor, Method};
 use crate::image::filter::Filter;
 use crate::image::name::{Destination, Naming};
+use crate::image::reference::Host;
 use crate::image::stdin::StandardInput;
 use crate::net;
 use crate::observe::event::{Event, Observer};
 use crate::pool::semaphore::Semaphore;
 use crate::pool::workers::Workers;
-use crate::push::cache::Cache;
+use crate::push::cache::{Cache, Layers};
 use crate::push::coordinator::{Coordinator, mailbox};
 use crate::push::gather::{Fate, Gathered};
 use crate::push::plan::Plan;
@@ -123,12 +124,7 @@ impl Operation {
     /// Runs the push to its end, or until `stop`. Never panics, always reports.
     pub fn run(&self, observers: &mut [Box<dyn Observer>], stop: &Stop) -> Report {
         let begun = Instant::now();
-        let mut tell = |event: Event| {
-            for observer in observers.iter_mut() {
-                observer.observe(&event);
-            }
-        };
-        let gathered = self.gather(stop, &mut tell);
+        let gathered = self.gather(stop, &mut |event| tell(&event, observers));
         let mut tally = Tally::new(&gathered, self.destination.host(), begun);
         if stop.is_stopped() {
             return tally.finish(Ending::Interrupted);
@@ -147,7 +143,7 @@ impl Operation {
         if plan.images.is_empty() {
             return tally.finish(Ending::Run);
         }
-        tell(plan.announcement());
+        tell(&plan.announcement(), observers);
         match self.push(plan, &mut tally, observers, stop) {
             Ok(()) if stop.is_stopped() => tally.finish(Ending::Interrupted),
             Ok(()) => tally.finish(Ending::Run),
@@ -175,17 +171,47 @@ impl Operation {
         plan
     }
 
-    /// Starts threads and connections, runs the plan, takes the result into `tally`.
+    /// Runs the plan, takes the result into `tally`, and what was learned into the cache.
     ///
     /// # Errors
     /// Settings with which nothing can be sent; a system that gives no threads.
     fn push(
         &self,
-        plan: Plan,
+        mut plan: Plan,
         tally: &mut Tally,
         observers: &mut [Box<dyn Observer>],
         stop: &Stop,
     ) -> Result<(), ErrorReport> {
+        let memory = self.recall(&mut plan, tally, observers);
+        let (schedule, tools) = loop {
+            let (schedule, tools) = self.attempt(plan, &memory, tally, observers, stop)?;
+            if !schedule.disproved || stop.is_stopped() {
+                break (schedule, tools);
+            }
+            tally.take_vain(&schedule, tools.client.totals());
+            let why = "what the cache says of layers is wrong: beginning again without it";
+            warn(why.to_string(), tally, observers);
+            plan = schedule.plan;
+            plan.forget();
+            tell(&plan.announcement(), observers);
+        };
+        tally.take(&schedule, tools.client.totals(), stop.is_stopped());
+        // Whoever is stopped waits for no other push.
+        if !stop.is_stopped() {
+            memory.update(self.destination.host(), &tools.client, &schedule.plan);
+        }
+        Ok(())
+    }
+
+    /// Starts threads and connections and runs the plan.
+    fn attempt(
+        &self,
+        plan: Plan,
+        memory: &Memory,
+        tally: &mut Tally,
+        observers: &mut [Box<dyn Observer>],
+        stop: &Stop,
+    ) -> Result<(Schedule, Arc<Tools>), ErrorReport> {
         let http = Arc::new(net::Http::new(&self.net).map_err(ErrorReport::usage)?);
         let threads = |error: std::io::Error| {
             ErrorReport::local(format!("cannot start {} threads: {error}", self.jobs))
@@ -199,10 +225,8 @@ impl Operation {
         let halt = Stop::default();
         let clock = Arc::new(SystemClock { stop: halt.clone() });
         let host = self.destination.host();
-        let cache = self.open_cache(tally, observers);
-        let known = cache
-            .as_ref()
-            .and_then(|cache| cache.token_service(host, SystemTime::now()));
+        let hosts = memory.hosts.as_ref();
+        let known = hosts.and_then(|cache| cache.token_service(host, SystemTime::now()));
         let client = Client::new(
             host,
             Arc::clone(&http),
@@ -237,25 +261,61 @@ impl Operation {
             halt.stop();
             http.shutdown();
         });
-        tally.take(&schedule, tools.client.totals(), stop.is_stopped());
-        // Whoever is stopped waits for no other push.
-        if let (Some(cache), Some(service)) = (cache, tools.client.token_service())
-            && !stop.is_stopped()
-        {
-            cache.remember(host, &service, SystemTime::now());
-        }
-        Ok(())
+        Ok((schedule, tools))
     }
 
-    fn open_cache(&self, tally: &mut Tally, observers: &mut [Box<dyn Observer>]) -> Option<Cache> {
-        let (cache, warning) = Cache::open(self.cache.as_deref()?);
-        if let Some(message) = warning {
-            tally.warnings().push(message.clone());
-            let event = Event::Warning { message };
-            observers
-                .iter_mut()
-                .for_each(|observer| observer.observe(&event));
+    /// Opens the cache, and tells `plan` what layers became the last time.
+    fn recall(
+        &self,
+        plan: &mut Plan,
+        tally: &mut Tally,
+        observers: &mut [Box<dyn Observer>],
+    ) -> Memory {
+        let Some(folder) = self.cache.as_deref() else {
+            return Memory::default();
+        };
+        let (hosts, damage) = Cache::open(folder);
+        let layers = plan.compresses().then(|| Layers::open(folder));
+        let (layers, other_damage) = layers.unzip();
+        for message in damage.into_iter().chain(other_damage.flatten()) {
+            warn(message, tally, observers);
         }
-        Some(cache)
+        if let Some(layers) = &layers {
+            plan.recall(|diff_id, method| layers.find(diff_id, method));
+        }
+        Memory {
+            hosts: Some(hosts),
+            layers,
+        }
+    }
+}
+
+/// What earlier pushes have left, as far as this one needs it.
+#[derive(Default)]
+struct Memory {
+    hosts: Option<Cache>,
+    layers: Option<Layers>,
+}
+
+impl Memory {
+    fn update(&self, host: &Host, client: &Client, plan: &Plan) {
+        let now = SystemTime::now();
+        if let (Some(hosts), Some(service)) = (&self.hosts, client.token_service()) {
+            hosts.remember(host, &service, now);
+        }
+        if let Some(layers) = &self.layers {
+            layers.remember(&plan.compressed(), now);
+        }
+    }
+}
+
+fn warn(message: String, tally: &mut Tally, observers: &mut [Box<dyn Observer>]) {
+    tally.warnings().push(message.clone());
+    tell(&Event::Warning { message }, observers);
+}
+
+fn tell(event: &Event, observers: &mut [Box<dyn Observer>]) {
+    for observer in observers {
+        observer.observe(event);
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! Pure: nothing is read and nothing is sent while a plan is made.
 
+mod digests;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::image::compress::Method;
 use crate::image::digest::Digest;
-use crate::image::manifest::{Manifest, ManifestError};
+use crate::image::manifest::Manifest;
 use crate::image::name::Target;
 use crate::image::reference::{Host, Repository, Tag};
 use crate::image::source::{
@@ -18,6 +20,8 @@ use crate::observe::event::Event;
 use crate::push::lanes::Spot;
 use crate::push::made;
 use crate::push::operation::{Compression, Format};
+
+pub(crate) use crate::push::plan::digests::Compressed;
 
 /// An index into [`Plan::blobs`].
 pub(crate) type BlobId = usize;
@@ -42,6 +46,8 @@ pub(crate) struct PlannedImage {
     /// The file or folder it was found in.
     pub(crate) source: PathBuf,
     pub(crate) content: PlannedContent,
+    /// Of what its manifest was made, where it was.
+    parts: Option<PlannedContent>,
     /// What its source lacks and its repositories must have.
     pub(crate) expected: Vec<Expected>,
     pub(crate) deliveries: Vec<Delivery>,
@@ -90,6 +96,8 @@ pub(crate) struct Blob {
     pub(crate) origin: Origin,
     /// Digest and size in the registry, once known.
     pub(crate) resolved: Option<(Digest, u64)>,
+    /// That is what an earlier push made of it, and nothing of this one.
+    pub(crate) is_remembered: bool,
     /// Bytes to be read for it.
     pub(crate) stored_size: u64,
     pub(crate) media_type: String,
@@ -180,6 +188,7 @@ impl Plan {
             name,
             source: image.source.path().to_path_buf(),
             content,
+            parts: None,
             expected,
             deliveries,
         });
@@ -248,92 +257,6 @@ impl Plan {
         format!("{}/{}:{tag}", self.host, self.repositories[repository])
     }
 
-    /// The blobs of `image` whose digests must be computed before anything else can be done.
-    pub(crate) fn unhashed(&self, image: usize) -> Vec<BlobId> {
-        let PlannedContent::Parts { layers, .. } = &self.images[image].content else {
-            return Vec::new();
-        };
-        let mut found: Vec<BlobId> = layers
-            .iter()
-            .copied()
-            .filter(|&id| self.needs_hash(id))
-            .collect();
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    fn needs_hash(&self, id: BlobId) -> bool {
-        let blob = &self.blobs[id];
-        blob.resolved.is_none() && matches!(blob.origin, Origin::Stored(_))
-    }
-
-    /// Notes what a blob turned out to be. Images that name it under another number, because its
-    /// digest was not known, are told by [`Plan::settle`].
-    pub(crate) fn resolve(&mut self, id: BlobId, digest: Digest, size: u64) {
-        let known = self.known.entry(BlobKey::Digest(digest.clone()));
-        let first = *known.or_insert(id);
-        if !self.blobs[first].is_here() {
-            self.blobs[first].origin = self.blobs[id].origin.clone();
-        }
-        self.blobs[id].resolved = Some((digest, size));
-    }
-
-    /// Makes the manifest of `image` when all its parts have digests; true when it has manifests
-    /// now.
-    ///
-    /// # Errors
-    /// A manifest that would be too large.
-    pub(crate) fn settle(&mut self, image: usize) -> Result<bool, ManifestError> {
-        let PlannedContent::Parts { config, layers } = self.images[image].content.clone() else {
-            return Ok(true);
-        };
-        let canonical: Vec<BlobId> = layers.iter().map(|&id| self.canonical(id)).collect();
-        let part = |id: BlobId| {
-            let blob = &self.blobs[id];
-            let (digest, size) = blob.resolved.clone()?;
-            Some(made::Part {
-                media_type: blob.media_type.clone(),
-                digest,
-                size,
-            })
-        };
-        let parts: Option<Vec<made::Part>> = canonical.iter().map(|&id| part(id)).collect();
-        let (Some(config_part), Some(layer_parts)) = (part(config), parts) else {
-            self.images[image].content = PlannedContent::Parts {
-                config,
-                layers: canonical,
-            };
-            return Ok(false);
-        };
-        let manifest = made::manifest(self.format, &config_part, &layer_parts)?;
-        let mut blobs = vec![config];
-        for id in canonical {
-            if !blobs.contains(&id) {
-                blobs.push(id);
-            }
-        }
-        let node = PlannedNode {
-            manifest: Arc::new(manifest),
-            blobs,
-            children: Vec::new(),
-            parents: Vec::new(),
-        };
-        self.images[image].content = PlannedContent::Manifests(Arc::new(vec![node]));
-        Ok(true)
-    }
-
-    /// The number under which a blob of the same digest was planned first.
-    fn canonical(&self, id: BlobId) -> BlobId {
-        let resolved = self.blobs[id].resolved.as_ref();
-        let known =
-            resolved.and_then(|(digest, _)| self.known.get(&BlobKey::Digest(digest.clone())));
-        match (known, &self.blobs[id].origin) {
-            (Some(&first), Origin::Stored(_)) => first,
-            _ => id,
-        }
-    }
-
     fn expected(&self, image: &Image) -> Vec<Expected> {
         let Content::Found(tree) = &image.content else {
             return Vec::new();
@@ -394,6 +317,7 @@ impl Plan {
                 let id = self.blob(BlobKey::Digest(descriptor.digest.clone()), || Blob {
                     origin: Origin::Stored(stored.clone()),
                     resolved: Some((descriptor.digest.clone(), descriptor.size)),
+                    is_remembered: false,
                     stored_size: if stored.is_here() { descriptor.size } else { 0 },
                     media_type: descriptor.media_type.to_string(),
                 });
@@ -426,6 +350,7 @@ impl Plan {
         let config = self.blob(BlobKey::Digest(parts.config_digest.clone()), || Blob {
             origin: Origin::Bytes(Arc::clone(&parts.config)),
             resolved: Some((parts.config_digest.clone(), parts.config.len() as u64)),
+            is_remembered: false,
             stored_size: parts.config.len() as u64,
             media_type: "config".into(),
         });
@@ -466,6 +391,7 @@ impl Plan {
                 self.blob(key, || Blob {
                     origin,
                     resolved,
+                    is_remembered: false,
                     stored_size,
                     media_type,
                 })

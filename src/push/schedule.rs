@@ -65,6 +65,8 @@ pub(crate) enum Ended {
     Delivered(BlobDelivery, Digest, u64),
     /// With the blobs that had to be sent again, because the registry had lost them.
     Put(Vec<Digest>),
+    /// What was remembered of a layer is not true.
+    Disproved,
     Failed(ErrorReport),
 }
 
@@ -86,6 +88,8 @@ pub(crate) struct Schedule {
     unsure: usize,
     active: usize,
     halted: bool,
+    /// Something remembered turned out not to be true, so nothing planned with it counts.
+    pub(crate) disproved: bool,
     /// An image turned out not to be there: transfers are about to start.
     pub(crate) has_news: bool,
     events: Vec<Event>,
@@ -146,6 +150,7 @@ impl Schedule {
             hashing: HashMap::new(),
             active: 0,
             halted: false,
+            disproved: false,
             has_news: false,
             events: Vec::new(),
         }
@@ -207,6 +212,10 @@ impl Schedule {
 
     /// Takes in how a task ended.
     pub(crate) fn ended(&mut self, task: Task, how: Ended) {
+        if matches!(how, Ended::Disproved) {
+            self.disproved = true;
+            return self.halt();
+        }
         if self.halted && how.was_broken_off() {
             // That says nothing of the image.
             return;

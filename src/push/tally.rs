@@ -87,9 +87,16 @@ impl Tally {
         &mut self.warnings
     }
 
+    /// Takes in what was done for nothing, because it is begun again.
+    pub(crate) fn take_vain(&mut self, schedule: &Schedule, totals: Totals) {
+        self.totals += totals;
+        let homes = schedule.homes.iter().map(|(_, home)| home);
+        self.bytes.uploaded += homes.map(|home| home.meter.sent()).sum::<u64>();
+    }
+
     /// Takes in what became of the planned images.
     pub(crate) fn take(&mut self, schedule: &Schedule, totals: Totals, interrupted: bool) {
-        self.totals = totals;
+        self.totals += totals;
         for (number, &place) in self.planned.iter().enumerate() {
             fill(&mut self.images[place], schedule, number, interrupted);
         }

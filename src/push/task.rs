@@ -1,7 +1,6 @@
 //! What a worker does for one task: everything it needs comes with it, everything it learns goes
 //! back.
 
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,13 +8,16 @@ use crate::image::compress::{self, Compressor};
 use crate::image::digest::Digest;
 use crate::image::manifest::Manifest;
 use crate::image::reference::{Repository, Tag};
-use crate::image::source::{Body, StreamBody};
+use crate::image::source::{Body, Summary};
 use crate::image::stdin::subject;
 use crate::observe::event::Meter;
+use crate::push::made_again::MadeAgain;
 use crate::push::plan::Origin;
 use crate::push::report::ErrorReport;
 use crate::push::schedule::Ended;
-use crate::registry::client::{BlobTask, Client, ManifestFailure, ManifestName, StreamTask};
+use crate::registry::client::{
+    BlobTask, Client, Delivery, ManifestFailure, ManifestName, StreamTask, Weight,
+};
 use crate::registry::clock::Stop;
 use crate::registry::error::{Error, ErrorKind};
 
@@ -54,6 +56,8 @@ pub(crate) struct TransferWork {
     pub(crate) origin: Origin,
     /// Digest and size, where they are known.
     pub(crate) resolved: Option<(Digest, u64)>,
+    /// By what an earlier push made of it.
+    pub(crate) is_remembered: bool,
     pub(crate) from: Option<Repository>,
     pub(crate) meter: Arc<Meter>,
 }
@@ -72,7 +76,18 @@ pub(crate) struct NamedBlob {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
     pub(crate) origin: Origin,
+    pub(crate) is_remembered: bool,
     pub(crate) meter: Arc<Meter>,
+}
+
+/// How a blob came to be where it should, and what it is.
+type Sent = (Delivery, Summary);
+
+/// Why something was not done.
+enum Failed {
+    Report(ErrorReport),
+    /// What was remembered is not true.
+    Disproved,
 }
 
 impl Work {
@@ -98,8 +113,11 @@ impl Work {
 }
 
 fn hash(origin: &Origin, tools: &Tools) -> Ended {
-    let body = origin.body(tools, 0);
-    match compress::digest_of(body.as_ref(), &|| tools.halt.is_stopped()) {
+    let Origin::Stored(body) = origin else {
+        let error = format!("{origin:?} is not hashed");
+        return Ended::Failed(ErrorReport::local(error));
+    };
+    match compress::digest_of(body, &|| tools.halt.is_stopped()) {
         Ok(Some(digest)) => Ended::Hashed(digest),
         Ok(None) => Ended::Failed(ErrorReport::interrupted()),
         Err(error) => {
@@ -112,50 +130,69 @@ fn hash(origin: &Origin, tools: &Tools) -> Ended {
 
 impl TransferWork {
     fn run(self, tools: &Tools) -> Ended {
-        let delivered = match (&self.resolved, &self.origin) {
-            (
-                None,
-                Origin::Compressed {
-                    stored,
-                    diff_id,
-                    method,
-                },
-            ) => {
-                let body = tools
-                    .compressor
-                    .layer(stored.clone(), diff_id.clone(), *method);
-                let what = format!("layer {diff_id}");
-                let task = StreamTask {
-                    repository: &self.repository,
-                    what: &what,
-                    body: &body,
-                    meter: &self.meter,
-                };
-                let sent = tools.client.push_stream(&task);
-                sent.map(|(summary, delivery)| (delivery, summary.digest, summary.size))
-            }
-            (None, origin) => {
-                let error = format!("{origin:?} has no digest");
-                return Ended::Failed(ErrorReport::local(error));
-            }
-            (Some((digest, size)), origin) => {
-                let body = origin.body(tools, *size);
-                let task = BlobTask {
-                    repository: &self.repository,
-                    digest,
-                    body: body.as_ref(),
-                    mount_from: self.from.as_ref(),
-                    no_mount: false,
-                    meter: &self.meter,
-                };
-                let sent = tools.client.push_blob(&task);
-                sent.map(|delivery| (delivery, digest.clone(), *size))
-            }
+        let delivered = match &self.resolved {
+            Some((digest, size)) => self.send(digest, *size, tools),
+            None => self.stream(tools),
         };
         match delivered {
-            Ok((delivery, digest, size)) => Ended::Delivered(delivery, digest, size),
-            Err(error) => Ended::Failed(self.origin.blame(error)),
+            Ok((delivery, Summary { digest, size })) => Ended::Delivered(delivery, digest, size),
+            Err(failed) => failed.into(),
         }
+    }
+
+    fn send(&self, digest: &Digest, size: u64, tools: &Tools) -> Result<Sent, Failed> {
+        let summary = Summary {
+            digest: digest.clone(),
+            size,
+        };
+        // What has come from another repository was looked at there.
+        let must_look = self.is_remembered && self.from.is_none();
+        if must_look {
+            match tools.client.weigh_blob(&self.repository, digest, size)? {
+                Weight::Right => return Ok((Delivery::present(), summary)),
+                Weight::Wrong => return Err(Failed::Disproved),
+                Weight::NotSeen => {}
+            }
+        }
+        let body = self.origin.body(tools, &summary);
+        let task = BlobTask {
+            repository: &self.repository,
+            digest,
+            body: body.as_body(),
+            mount_from: self.from.as_ref(),
+            no_mount: must_look,
+            meter: &self.meter,
+        };
+        match tools.client.push_blob(&task) {
+            Ok(delivery) => Ok((delivery, summary)),
+            Err(_) if self.is_remembered && body.has_differed() => Err(Failed::Disproved),
+            Err(error) => Err(self.origin.blame(error).into()),
+        }
+    }
+
+    fn stream(&self, tools: &Tools) -> Result<Sent, Failed> {
+        let Origin::Compressed {
+            stored,
+            diff_id,
+            method,
+        } = &self.origin
+        else {
+            let error = format!("{:?} has no digest", self.origin);
+            return Err(ErrorReport::local(error).into());
+        };
+        let body = tools
+            .compressor
+            .layer(stored.clone(), diff_id.clone(), *method);
+        let what = format!("layer {diff_id}");
+        let task = StreamTask {
+            repository: &self.repository,
+            what: &what,
+            body: &body,
+            meter: &self.meter,
+        };
+        let (summary, delivery) =
+            (tools.client.push_stream(&task)).map_err(|error| self.origin.blame(error))?;
+        Ok((delivery, summary))
     }
 }
 
@@ -163,14 +200,14 @@ impl PutWork {
     fn run(self, tools: &Tools) -> Ended {
         match self.put(tools) {
             Ok(sent_again) => Ended::Put(sent_again),
-            Err(error) => Ended::Failed(error),
+            Err(failed) => failed.into(),
         }
     }
 
     /// Puts the manifest. Where the registry says that things are missing which it had confirmed,
     /// they are given time; then what it does not show is sent again; and if it still does not take
     /// the manifest, everything it names is, whatever it shows. Returns what was sent again.
-    fn put(&self, tools: &Tools) -> Result<Vec<Digest>, ErrorReport> {
+    fn put(&self, tools: &Tools) -> Result<Vec<Digest>, Failed> {
         let Some(missing) = self.put_once(tools)? else {
             return Ok(Vec::new());
         };
@@ -196,7 +233,7 @@ impl PutWork {
     }
 
     /// `None` when it is in place, else what the registry says it lacks.
-    fn put_once(&self, tools: &Tools) -> Result<Option<Vec<Digest>>, ErrorReport> {
+    fn put_once(&self, tools: &Tools) -> Result<Option<Vec<Digest>>, Failed> {
         match self.attempt(tools) {
             Ok(()) => Ok(None),
             Err(ManifestFailure::Missing { digests, .. }) => Ok(Some(digests)),
@@ -204,14 +241,14 @@ impl PutWork {
         }
     }
 
-    fn send_all(&self, digests: &[Digest], tools: &Tools) -> Result<(), ErrorReport> {
+    fn send_all(&self, digests: &[Digest], tools: &Tools) -> Result<(), Failed> {
         digests
             .iter()
             .try_for_each(|digest| self.send_again(digest, tools))
     }
 
     /// Sends a blob or child that the registry said it had.
-    fn send_again(&self, digest: &Digest, tools: &Tools) -> Result<(), ErrorReport> {
+    fn send_again(&self, digest: &Digest, tools: &Tools) -> Result<(), Failed> {
         if let Some(child) = self.children.iter().find(|child| child.digest() == digest) {
             let name = ManifestName::Digest(digest);
             let put = tools.client.put_manifest(&self.repository, name, child);
@@ -224,17 +261,24 @@ impl PutWork {
         let Some(blob) = self.blobs.iter().find(|blob| blob.digest == *digest) else {
             return Ok(());
         };
-        let body = blob.origin.body(tools, blob.size);
+        let summary = Summary {
+            digest: digest.clone(),
+            size: blob.size,
+        };
+        let body = blob.origin.body(tools, &summary);
         let task = BlobTask {
             repository: &self.repository,
             digest,
-            body: body.as_ref(),
+            body: body.as_body(),
             mount_from: None,
             no_mount: true,
             meter: &blob.meter,
         };
-        let sent = tools.client.push_blob(&task);
-        sent.map(drop).map_err(|error| blob.origin.blame(error))
+        match tools.client.push_blob(&task) {
+            Ok(_) => Ok(()),
+            Err(_) if blob.is_remembered && body.has_differed() => Err(Failed::Disproved),
+            Err(error) => Err(blob.origin.blame(error).into()),
+        }
     }
 }
 
@@ -264,11 +308,11 @@ impl Origin {
         error.into()
     }
 
-    /// The bytes as they go to the registry: `size` of them.
-    fn body(&self, tools: &Tools, size: u64) -> Box<dyn Body> {
+    /// The bytes as they go to the registry, which should be those of `summary`.
+    fn body(&self, tools: &Tools, summary: &Summary) -> OriginBody {
         match self {
-            Self::Stored(stored) => Box::new(stored.clone()),
-            Self::Bytes(bytes) => Box::new(Arc::clone(bytes)),
+            Self::Stored(stored) => OriginBody::AsItIs(Box::new(stored.clone())),
+            Self::Bytes(bytes) => OriginBody::AsItIs(Box::new(Arc::clone(bytes))),
             Self::Compressed {
                 stored,
                 diff_id,
@@ -277,33 +321,48 @@ impl Origin {
                 let layer = tools
                     .compressor
                     .layer(stored.clone(), diff_id.clone(), *method);
-                Box::new(MadeAgain {
-                    layer: Box::new(layer),
-                    size,
-                })
+                OriginBody::MadeAgain(MadeAgain::new(Box::new(layer), summary.clone()))
             }
         }
     }
 }
 
-/// A compressed layer whose digest and size are known: made again for whoever reads it, which the
-/// compressor allows by always making the same bytes.
-struct MadeAgain {
-    layer: Box<dyn StreamBody>,
-    size: u64,
+enum OriginBody {
+    AsItIs(Box<dyn Body>),
+    MadeAgain(MadeAgain),
 }
 
-impl Body for MadeAgain {
-    fn size(&self) -> u64 {
-        self.size
+impl OriginBody {
+    fn as_body(&self) -> &dyn Body {
+        match self {
+            Self::AsItIs(body) => body.as_ref(),
+            Self::MadeAgain(body) => body,
+        }
     }
 
-    fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
-        let mut stream = self.layer.open()?;
-        let skipped = io::copy(&mut stream.by_ref().take(offset), &mut io::sink())?;
-        if skipped < offset {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    /// Whether it turned out to be something else than was expected of it.
+    fn has_differed(&self) -> bool {
+        matches!(self, Self::MadeAgain(body) if body.has_differed())
+    }
+}
+
+impl From<Failed> for Ended {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Report(report) => Self::Failed(report),
+            Failed::Disproved => Self::Disproved,
         }
-        Ok(Box::new(stream))
+    }
+}
+
+impl From<ErrorReport> for Failed {
+    fn from(report: ErrorReport) -> Self {
+        Self::Report(report)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Report(error.into())
     }
 }

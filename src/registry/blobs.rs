@@ -58,6 +58,28 @@ pub struct Delivery {
     pub mount_refused: bool,
 }
 
+impl Delivery {
+    /// Of a blob that was there.
+    pub fn present() -> Self {
+        Self {
+            arrival: Arrival::Present,
+            from: None,
+            resumed_at: None,
+            mount_refused: false,
+        }
+    }
+}
+
+/// Whether a blob is there, and of the size that it should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    Right,
+    /// It is there and has another size.
+    Wrong,
+    /// It is not there, or nobody says so.
+    NotSeen,
+}
+
 /// What a look at one blob showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sight {
@@ -119,6 +141,32 @@ impl Client {
         }
     }
 
+    /// Whether a blob is there, and has `size`, by HEAD.
+    ///
+    /// # Errors
+    /// Only when the registry cannot be reached, asks to wait for too long, or it is time to stop.
+    pub fn weigh_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Weight, Error> {
+        let operation = format!("check of {}", super::manifests::short(digest));
+        let subject = Subject {
+            operation: &operation,
+            repository,
+            digest,
+            size,
+        };
+        match self.retry(&mut self.budget(), || self.look_at_blob(subject)) {
+            Ok((Sight::There, Some(length))) if length != size => Ok(Weight::Wrong),
+            Ok((Sight::There, _)) => Ok(Weight::Right),
+            Ok((Sight::Absent | Sight::Unknown, _)) => Ok(Weight::NotSeen),
+            Err(error) if error.kind == ErrorKind::Refused => Ok(Weight::NotSeen),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends a question. Nothing where its token was refused, though not the credentials: a check
     /// cannot fail a push.
     pub(super) fn check(&self, operation: &str, call: Call<'_>) -> Result<Option<Answer>, Halt> {
@@ -135,21 +183,27 @@ impl Client {
 
     /// Whether a blob is there, by HEAD. What is refused is [`Sight::Unknown`].
     pub(super) fn see_blob(&self, subject: Subject<'_>) -> Result<Sight, Halt> {
+        self.look_at_blob(subject).map(|(sight, _)| sight)
+    }
+
+    /// With the size that it is said to have.
+    fn look_at_blob(&self, subject: Subject<'_>) -> Result<(Sight, Option<u64>), Halt> {
         let target = endpoint::blob(subject.repository, subject.digest);
         let access = Access::Repository(subject.repository);
         let call = Call::new(Method::Head, target, access);
         let Some(answer) = self.check(subject.operation, call)? else {
-            return Ok(Sight::Unknown);
+            return Ok((Sight::Unknown, None));
         };
-        match answer.status() {
-            200 if is_page(&answer.response) => Ok(Sight::Unknown),
+        let sight = match answer.status() {
+            200 if is_page(&answer.response) => Sight::Unknown,
             // Whoever we were sent to knows nothing of digests: only the size speaks for it.
-            200 if answer.redirects > 0 && !has_length(&answer, subject.size) => Ok(Sight::Unknown),
-            200 => Ok(Sight::There),
-            404 => Ok(Sight::Absent),
-            429 | 500..=599 => Err(self.refuse(subject.operation, &answer)),
-            _ => Ok(Sight::Unknown),
-        }
+            200 if answer.redirects > 0 && length(&answer) != Some(subject.size) => Sight::Unknown,
+            200 => Sight::There,
+            404 => Sight::Absent,
+            429 | 500..=599 => return Err(self.refuse(subject.operation, &answer)),
+            _ => Sight::Unknown,
+        };
+        Ok((sight, length(&answer)))
     }
 
     /// POST with `mount=`; from the same repository it asks whether the blob is there.
@@ -351,7 +405,7 @@ fn is_refusal(halt: &Halt) -> bool {
     }
 }
 
-fn has_length(answer: &Answer, size: u64) -> bool {
+fn length(answer: &Answer) -> Option<u64> {
     let length = answer.response.header("content-length");
-    length.and_then(|text| text.parse().ok()) == Some(size)
+    length.and_then(|text| text.parse().ok())
 }

@@ -22,7 +22,7 @@ use crate::registry::retry::Halt;
 use crate::registry::url::{LocationError, without_query};
 
 pub use crate::registry::auth::TokenService;
-pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask};
+pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask, Weight};
 pub use crate::registry::credentials::{Anonymous, Credentials, Keychain, Login};
 pub use crate::registry::endpoint::{api_host, url};
 pub use crate::registry::login::Checked;
@@ -66,6 +66,14 @@ pub struct Totals {
     pub requests: u64,
     pub retries: u64,
     pub waited: Duration,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, more: Self) {
+        self.requests += more.requests;
+        self.retries += more.retries;
+        self.waited += more.waited;
+    }
 }
 
 #[derive(Debug, Default)]

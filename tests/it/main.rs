@@ -31,6 +31,7 @@ mod packed;
 mod partial;
 mod proxies;
 mod push;
+mod remembered;
 mod secrets;
 mod serve;
 mod settings;

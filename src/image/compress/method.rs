@@ -29,6 +29,15 @@ impl Method {
         }
     }
 
+    /// A name for the bytes that come out, for whoever remembers them: another one whenever any bit of any
+    /// output changes, by a new version of a library as well.
+    pub(crate) fn identity(self) -> String {
+        match self.clamped() {
+            Self::Gzip { level } => format!("gzip-1 {level}"),
+            Self::Zstd { level } => format!("zstd-1 {level}"),
+        }
+    }
+
     /// Plain bytes in every block but the last.
     pub(super) fn block_size(self) -> usize {
         match self {

@@ -426,3 +426,29 @@ const GOLDEN: &[(usize, u32, &str)] = &[
         "c4513dc57cf75a1f84ce36c757585a46bf08c60ccaa0e400e8f8d5be10d5d09b",
     ),
 ];
+
+/// What is remembered by these names counts only as long as they stand for the same bytes.
+#[test]
+fn other_bytes_go_by_another_name() {
+    let compressor = compressor(2);
+    let plain = sample(MIB + 12_345);
+    let gzip = [0, 1, 2, 6, 9].map(|level| Method::Gzip { level });
+    let zstd = [1, 3, 9].map(|level| Method::Zstd { level });
+    let digest_of = |methods: &[Method]| {
+        let mut all = Vec::new();
+        for &method in methods {
+            let layer = compressor.layer(Arc::clone(&plain), Digest::of(&plain), method);
+            all.extend(drain(layer.open().unwrap(), 1 << 16).0);
+        }
+        let name = methods[0].identity();
+        format!("{name} {}", Digest::of(&all))
+    };
+    assert_eq!(
+        digest_of(&gzip),
+        "gzip-1 0 sha256:c87085a456e1b7974b7aec83cd3ab545baaa62baf1c68a6d04d7ec2698ff7d3c"
+    );
+    assert_eq!(
+        digest_of(&zstd),
+        "zstd-1 1 sha256:318a4cc4585811602e56cc62165bbb329b536d99a0a00e09f7ec842776ca6d2e"
+    );
+}

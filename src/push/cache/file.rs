@@ -1,4 +1,4 @@
-//! The file itself: read with suspicion, replaced whole.
+//! The files themselves: read with suspicion, replaced whole.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -6,21 +6,27 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::push::cache::{Document, VERSION};
+use crate::push::cache::VERSION;
 
-const NAME: &str = "cache.json";
-/// Held by whoever reads the file in order to replace it.
+/// Held by whoever reads a file in order to replace it.
 const LOCK: &str = "cache.lock";
 /// What holds the lock otherwise is done within milliseconds, or hangs.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
-/// More than all that may be in it, in bytes.
-const MOST: u64 = 4 << 20;
+/// More than all that may be in one, in bytes.
+pub(super) const MOST: u64 = 4 << 20;
+
+/// What a file holds.
+pub(super) trait Document: Default + Serialize + DeserializeOwned {
+    /// The name of the file.
+    const NAME: &'static str;
+}
 
 /// What was found.
-pub(super) enum Read {
-    Whole(Document),
+pub(super) enum Read<D> {
+    Whole(D),
     Nothing,
     /// Made by a later version of hoist: a sentence.
     Later(String),
@@ -28,8 +34,21 @@ pub(super) enum Read {
     Bad(String),
 }
 
-pub(super) fn read(folder: &Path) -> Read {
-    let path = folder.join(NAME);
+impl<D: Document> Read<D> {
+    /// What is known, whether it is a later version's that is to be left alone, and a sentence when
+    /// what is there is not to be used.
+    pub(super) fn known(self) -> (D, bool, Option<String>) {
+        match self {
+            Self::Whole(known) => (known, false, None),
+            Self::Nothing => (D::default(), false, None),
+            Self::Later(why) => (D::default(), true, Some(why)),
+            Self::Bad(why) => (D::default(), false, Some(why)),
+        }
+    }
+}
+
+pub(super) fn read<D: Document>(folder: &Path) -> Read<D> {
+    let path = folder.join(D::NAME);
     let bad = |why: &str| Read::Bad(format!("{} is ignored: {why}", path.display()));
     let bytes = match bytes(&path) {
         Ok(Some(bytes)) => bytes,
@@ -101,25 +120,25 @@ fn is_ours(_: &Metadata) -> bool {
 }
 
 /// Reads the file again, changes it and puts the outcome in its place.
-pub(super) fn update(folder: &Path, change: impl FnOnce(&mut Document)) -> io::Result<()> {
+pub(super) fn update<D: Document>(folder: &Path, change: impl FnOnce(&mut D)) -> io::Result<()> {
     private(DirBuilder::new().recursive(true)).create(folder)?;
     let lock = open(
         OpenOptions::new().create(true).write(true),
         &folder.join(LOCK),
     )?;
     acquire(&lock)?;
-    let mut document = match read(folder) {
+    let mut document: D = match read(folder) {
         Read::Whole(document) => document,
-        Read::Nothing | Read::Bad(_) => Document::default(),
+        Read::Nothing | Read::Bad(_) => D::default(),
         Read::Later(why) => return Err(io::Error::other(why)),
     };
     change(&mut document);
     let text = serde_json::to_vec(&document)?;
-    let (beside, mut file) = create_beside(folder)?;
+    let (beside, mut file) = create_beside(folder, D::NAME)?;
     let written = file
         .write_all(&text)
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, folder.join(NAME)));
+        .and_then(|()| fs::rename(&beside, folder.join(D::NAME)));
     if written.is_err() {
         // The first error is the one to tell.
         _ = fs::remove_file(&beside);
@@ -141,10 +160,10 @@ fn acquire(lock: &File) -> io::Result<()> {
     }
 }
 
-fn create_beside(folder: &Path) -> io::Result<(PathBuf, File)> {
+fn create_beside(folder: &Path, name: &str) -> io::Result<(PathBuf, File)> {
     let process = std::process::id();
     for attempt in 0..100 {
-        let beside = folder.join(format!(".{NAME}.{process}.{attempt}"));
+        let beside = folder.join(format!(".{name}.{process}.{attempt}"));
         match open(OpenOptions::new().create_new(true).write(true), &beside) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.map(|file| (beside, file)),
