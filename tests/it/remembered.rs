@@ -205,6 +205,30 @@ fn a_wrong_memory_makes_no_wrong_image() {
     }
 }
 
+/// Two repositories of a registry that has nothing yet: what was wrong reaches neither.
+#[test]
+fn a_wrong_memory_reaches_no_repository() {
+    for kind in available() {
+        let mut site = Site::new(kind);
+        site.spec = site.spec.clone().also("team/second:1");
+        site.write();
+        let text = fs::read_to_string(site.remembered()).unwrap();
+        let (first, _) = site.blob(0);
+        let nothing = Digest::of(b"nothing").to_string();
+        fs::write(site.remembered(), text.replace(&first, &nothing)).unwrap();
+        site.registry = Registry::start(kind);
+        let (report, _) = site.pushed("two/", &[]);
+        assert!(report["warnings"].to_string().contains("beginning again"));
+        let right = site.digest().as_str().unwrap();
+        let found = arrived(&report);
+        assert_eq!(found.len(), 2, "{kind:?}: {found:?}");
+        assert!(found.values().all(|digest| digest == right), "{found:?}");
+        read_back(&site.registry, &report);
+        let (_, sent) = site.pushed("two/", &[]);
+        assert_eq!(sent, ["HEAD manifest"; 2], "{kind:?}");
+    }
+}
+
 #[test]
 fn every_fixture_costs_a_request_for_each_of_its_tags_the_second_time() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
