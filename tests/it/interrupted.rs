@@ -54,7 +54,7 @@ fn hashing_and_compressing_end_at_once() {
             .arg(&path)
             .arg(destination)
             .spawn();
-        running.wait_for_stderr("1 image");
+        running.wait_for_stderr("to push:");
         let begun = Instant::now();
         running.signal("INT");
         let output = running.wait().expect_code(130);
