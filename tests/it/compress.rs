@@ -10,7 +10,9 @@ use hoist::image::digest::Digest;
 use hoist::image::source::StreamBody as _;
 use hoist::pool::workers::Workers;
 
-use crate::support::registry::on_path;
+use crate::support::archives::{ImageSpec, docker_archive};
+use crate::support::pushing::push;
+use crate::support::registry::{Kind, Registry, on_path, program};
 
 /// Each reads gzip on standard input and writes what was in it. The one in Python stops at the end of the
 /// first member and fails when anything is behind it.
@@ -76,6 +78,34 @@ fn other_programs_open_layers_of_zstd() {
         // The window that every decoder should have: RFC 8878, section 3.1.1.1.2.
         let opened = run(&program, &["-dc", "--memory=8MiB"], &packed);
         assert!(opened == *plain, "{size} bytes at level {level}");
+    }
+}
+
+/// As a runtime does: fetch the image, decompress its layers.
+#[test]
+fn skopeo_unpacks_layers_of_zstd() {
+    let Some(skopeo) = program("skopeo") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (archive, unpacked) = (dir.path().join("a.tar"), dir.path().join("unpacked"));
+    let spec = ImageSpec::new("app:1").layer(1, (4 << 20) + 1).layer(2, 0);
+    docker_archive(&archive, std::slice::from_ref(&spec));
+    let registry = Registry::start(Kind::Serve);
+    push(&archive, &registry, "app:1", &["--compression", "zstd"]).expect_code(0);
+    let copied = Command::new(skopeo)
+        .args(["copy", "--insecure-policy", "--src-tls-verify=false"])
+        .arg("--dest-decompress")
+        .arg(format!("docker://{}/app:1", registry.host()))
+        .arg(format!("dir:{}", unpacked.display()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&copied.stderr);
+    assert!(copied.status.success(), "{said}");
+    for layer in &spec.layers {
+        let diff_id = Digest::of(&layer.tar());
+        let plain = std::fs::read(unpacked.join(diff_id.encoded())).unwrap();
+        assert!(plain == layer.tar(), "{diff_id}");
     }
 }
 
