@@ -124,21 +124,11 @@ impl Client {
         digest: &Digest,
         size: u64,
     ) -> Result<Presence, Error> {
-        let operation = format!("check of {}", super::manifests::short(digest));
-        let subject = Subject {
-            operation: &operation,
-            repository,
-            digest,
-            size,
-        };
-        let mut budget = self.budget();
-        match self.retry(&mut budget, || self.see_blob(subject)) {
-            Ok(Sight::There) => Ok(Presence::Present(digest.clone())),
-            Ok(Sight::Absent) => Ok(Presence::Absent),
-            Ok(Sight::Unknown) => Ok(Presence::Unknown),
-            Err(error) if error.kind == ErrorKind::Refused => Ok(Presence::Unknown),
-            Err(error) => Err(error),
-        }
+        Ok(match self.glance(repository, digest, size)?.0 {
+            Sight::There => Presence::Present(digest.clone()),
+            Sight::Absent => Presence::Absent,
+            Sight::Unknown => Presence::Unknown,
+        })
     }
 
     /// Whether a blob is there, and has `size`, by HEAD.
@@ -151,6 +141,20 @@ impl Client {
         digest: &Digest,
         size: u64,
     ) -> Result<Weight, Error> {
+        Ok(match self.glance(repository, digest, size)? {
+            (Sight::There, Some(length)) if length != size => Weight::Wrong,
+            (Sight::There, _) => Weight::Right,
+            (Sight::Absent | Sight::Unknown, _) => Weight::NotSeen,
+        })
+    }
+
+    /// What a HEAD says of a blob, and its length there.
+    fn glance(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<(Sight, Option<u64>), Error> {
         let operation = format!("check of {}", super::manifests::short(digest));
         let subject = Subject {
             operation: &operation,
@@ -159,11 +163,8 @@ impl Client {
             size,
         };
         match self.retry(&mut self.budget(), || self.look_at_blob(subject)) {
-            Ok((Sight::There, Some(length))) if length != size => Ok(Weight::Wrong),
-            Ok((Sight::There, _)) => Ok(Weight::Right),
-            Ok((Sight::Absent | Sight::Unknown, _)) => Ok(Weight::NotSeen),
-            Err(error) if error.kind == ErrorKind::Refused => Ok(Weight::NotSeen),
-            Err(error) => Err(error),
+            Err(error) if error.kind == ErrorKind::Refused => Ok((Sight::Unknown, None)),
+            outcome => outcome,
         }
     }
 
