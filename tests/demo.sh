@@ -12,6 +12,9 @@ show() {
 cargo build --locked
 
 room=$(mktemp -d)
+# Nothing of the user's is read or written.
+export XDG_CONFIG_HOME="$room/config" XDG_CACHE_HOME="$room/cache"
+unset HOIST_CONFIG HOIST_CACHE_DIR
 server=
 cleanup() {
     status=$?
