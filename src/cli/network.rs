@@ -83,7 +83,7 @@ fn proxies(args: &Args, env: &Environment, host: &Host) -> Proxies {
         no_proxy: NoProxy::parse(&exceptions.unwrap_or_default()),
         explicit: args.proxy.clone().map(|wanted| HostProxy {
             host: client::api_host(host),
-            proxy: wanted,
+            proxy: wanted.map(Proxy::explicit),
         }),
     }
 }

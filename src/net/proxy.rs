@@ -44,6 +44,8 @@ pub struct Proxy {
     /// The value of `Proxy-Authorization`.
     authorization: Option<Secret>,
     origin: String,
+    /// Of one host, whatever `NO_PROXY` says.
+    explicit: bool,
 }
 
 impl Proxy {
@@ -86,6 +88,7 @@ impl Proxy {
             user: None,
             authorization: None,
             origin: origin.to_owned(),
+            explicit: false,
         };
         if let Some(userinfo) = userinfo.filter(|one| !one.is_empty()) {
             let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
@@ -119,6 +122,24 @@ impl Proxy {
 
     pub(super) fn authorization(&self) -> Option<&Secret> {
         self.authorization.as_ref()
+    }
+
+    /// For one host, as [`HostProxy`] has it: `NO_PROXY` says nothing about it.
+    #[must_use]
+    pub fn explicit(self) -> Self {
+        Self {
+            explicit: true,
+            ..self
+        }
+    }
+
+    /// What to set so that a host, this one where it is known, is reached without it.
+    pub(super) fn bypass(&self, host: Option<&str>) -> String {
+        match (self.explicit, host) {
+            (true, _) => format!("\"none\" as {}", self.origin),
+            (false, Some(host)) => format!("NO_PROXY={host}"),
+            (false, None) => "NO_PROXY for the registry".to_owned(),
+        }
     }
 
     /// The setting it comes from.

@@ -257,8 +257,8 @@ impl Dialer {
             _ => {
                 let why = format!("refuses a tunnel to {place}: {}", answer.shown());
                 Err(refused(proxy, &why).hint(format!(
-                    "NO_PROXY={}, if it can be reached without the proxy; else ask who runs it",
-                    bracketed(&origin.host)
+                    "{}, if it can be reached without the proxy; else ask who runs it",
+                    proxy.bypass(Some(&bracketed(&origin.host)))
                 )))
             }
         }
@@ -378,15 +378,12 @@ fn denied(proxy: &Proxy, status: u16) -> Fault {
 fn unreached(proxy: &Proxy, origin: &Origin, answer: &str) -> Fault {
     let place = origin.authority();
     let message = format!("proxy {proxy} answers {answer}: it does not reach {place}");
-    let host = bracketed(&origin.host);
-    Fault::new(FailureKind::Connect, message).hint(format!(
-        "NO_PROXY={host}, if it can be reached without the proxy"
-    ))
+    let bypass = proxy.bypass(Some(&bracketed(&origin.host)));
+    Fault::new(FailureKind::Connect, message)
+        .hint(format!("{bypass}, if it can be reached without the proxy"))
 }
 
 fn check(proxy: &Proxy) -> String {
-    let setting = proxy.origin();
-    format!(
-        "check {setting}, or name the registry in NO_PROXY if it can be reached without a proxy"
-    )
+    let (setting, bypass) = (proxy.origin(), proxy.bypass(None));
+    format!("check {setting}, or set {bypass} if it can be reached without a proxy")
 }

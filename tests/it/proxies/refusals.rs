@@ -40,7 +40,7 @@ fn refusals_of_a_real_proxy_are_told_as_its_own() {
             "me:secret@",
             &["--plain-http"],
             "answers 500: it does not reach",
-            "NO_PROXY=",
+            "\"none\" as \"proxy\", if",
         ),
     ] {
         let config = config(&dir, nobody, &format!("http://{userinfo}{at}"));
@@ -277,4 +277,19 @@ fn settings_that_name_no_proxy_are_wrong_where_they_are_needed() {
         .env("HTTPS_PROXY", "socks5://x")
         .run();
     unreachable(out, &["registry.test does not resolve"], "");
+}
+
+#[test]
+fn a_proxy_of_one_registry_is_bypassed_where_it_was_set() {
+    let image = image();
+    let dir = tempfile::tempdir().unwrap();
+    let closed = Scripted::start([on("CONNECT", "").then(close_after(0))]);
+    let settings = config(
+        &dir,
+        "registry.test",
+        &format!("http://{}", closed.address()),
+    );
+    let out = push(&image, "registry.test", &["--config", &settings]).run();
+    let hint = "check \"proxy\", or set \"none\" as \"proxy\" if it can be reached";
+    unreachable(out, &["(from \"proxy\")"], hint);
 }
