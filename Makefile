@@ -1,9 +1,9 @@
 # Everything a developer or a build machine runs. `make help` lists it.
 
-.PHONY: build static demo test check bench fixtures help
+.PHONY: build static demo test check bench bench-quick fixtures help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 13
 
 build: ## the optimised binary, target/release/hoist
 	cargo build --release --locked
@@ -22,8 +22,11 @@ check: ## formatting, lints and documentation, warnings denied; silent when all 
 	@cargo clippy --quiet --locked --all-targets -- -D warnings
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --quiet --locked --no-deps --document-private-items
 
-bench: ## hoist beside crane and skopeo, where these are on PATH
+bench: ## hoist beside crane, skopeo, regctl and oras, where these are on PATH, and its goals
 	@python3 tests/bench/run.py
+
+bench-quick: ## the same with smaller images, once, in about a minute
+	@python3 tests/bench/run.py quick
 
 fixtures: ## make the fixtures again, with the tools that made them
 	@sh fixtures/make.sh

@@ -1,7 +1,8 @@
 """Makes the images that pushes are measured with. Every byte follows from the names in here.
 
-Run as a process of its own, `images.py FOLDER LARGE PLAIN` with sizes in MiB, so that what it takes of
-memory does not count for the programs that are measured.
+Run as a process of its own, `images.py FOLDER NAME...`, so that what it takes of memory does not count
+for the programs that are measured. `large-1024` and `plain-384.tar` say their MiB in their names; what is
+there already stays.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import itertools
 import json
 import pathlib
 import random
+import shutil
 import sys
 import tarfile
 import zlib
@@ -19,15 +21,33 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
-def main(folder, large, plain):
-    folder.mkdir(exist_ok=True)
-    layout(folder / "large", [Noise(f"large {n}", large * MIB // 4) for n in range(4)])
-    # With its config this makes 41 blobs.
-    layout(folder / "many", [Noise(f"many {n}", MIB) for n in range(40)])
-    base = [Noise(f"base {n}", 8 * MIB) for n in range(3)]
-    for number in range(20):
-        layout(folder / "images" / f"app{number:02}", [*base, Noise(f"app {number}", MIB // 2)])
-    archive(folder / "plain.tar", [Mixed(f"plain {n}", plain * MIB // 4) for n in range(4)])
+def main(folder, names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (folder / name).exists():
+            continue
+        unfinished = folder / f"{name}.new"
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
+        make(name, unfinished)
+        unfinished.rename(folder / name)
+
+
+def make(name, path):
+    kind, _, mib = name.removesuffix(".tar").partition("-")
+    if kind == "large":
+        layout(path, [Noise(f"large {n}", int(mib) * MIB // 4) for n in range(4)])
+    elif kind == "many":
+        # With its config this makes 41 blobs.
+        layout(path, [Noise(f"many {n}", MIB) for n in range(40)])
+    elif kind == "images":
+        base = [Noise(f"base {n}", 8 * MIB) for n in range(3)]
+        for number in range(20):
+            layout(path / f"app{number:02}", [*base, Noise(f"app {number}", MIB // 2)])
+    elif kind == "plain":
+        archive(path, [Mixed(f"plain {n}", int(mib) * MIB // 4) for n in range(4)])
+    else:
+        raise SystemExit(f"images: no image {name}")
 
 
 class Noise:
@@ -162,4 +182,4 @@ def archive(path, layers):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(pathlib.Path(sys.argv[1]), sys.argv[2:])

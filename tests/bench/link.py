@@ -1,12 +1,14 @@
-"""A long link on loopback: `link.py PORT RTT_MS` prints the port it listens on and leads to PORT.
+"""A long link on loopback: `link.py PORT RTT_MS [MBIT]` prints the port it listens on and leads to PORT.
 
 It behaves as TCP does over a distance. A connection costs one round trip before its first byte; bytes
 arrive half a round trip after they were sent; a sender may have no more in flight than its window,
 which starts at ten segments (RFC 6928), grows by what is acknowledged (slow start, RFC 5681) and
-starts again after an idle time. Bandwidth has no limit of its own and nothing is lost.
+starts again after an idle time. With MBIT, that is what all connections together send to PORT in a
+second; answers have no limit. Nothing is lost.
 """
 
 import asyncio
+import collections
 import sys
 import time
 
@@ -15,14 +17,29 @@ FIRST_WINDOW = 10 * SEGMENT
 LARGEST_WINDOW = 4 << 20
 
 
+class Line:
+    """What all connections share: so many bytes in a second, one after the other. 0 is no limit."""
+
+    def __init__(self, mbit):
+        self.rate = mbit * 1e6 / 8
+        self.free = 0.0
+
+    def through(self, now, count):
+        """When the last of `count` bytes is on its way."""
+        if not self.rate:
+            return now
+        self.free = max(self.free, now) + count / self.rate
+        return self.free
+
+
 class Lane:
     """One direction of a connection."""
 
-    def __init__(self, reader, writer, rtt):
-        self.reader, self.writer, self.rtt = reader, writer, rtt
+    def __init__(self, reader, writer, rtt, line):
+        self.reader, self.writer, self.rtt, self.line = reader, writer, rtt, line
         self.window, self.in_flight, self.last = FIRST_WINDOW, 0, 0.0
-        self.acknowledged = asyncio.Event()
-        self.on_the_way = asyncio.Queue()
+        self.acknowledged, self.sent = asyncio.Event(), asyncio.Event()
+        self.on_the_way = collections.deque()
 
     async def run(self):
         await asyncio.gather(self.send(), self.deliver())
@@ -42,15 +59,21 @@ class Lane:
                 self.window = FIRST_WINDOW
             self.last = now
             self.in_flight += len(data)
-            self.on_the_way.put_nowait((now + self.rtt / 2, data))
+            self.on_the_way.append((self.line.through(now, len(data)) + self.rtt / 2, data))
+            self.sent.set()
             if not data:
                 return
 
     async def deliver(self):
         loop = asyncio.get_running_loop()
         while True:
-            due, data = await self.on_the_way.get()
-            await asyncio.sleep(due - time.monotonic())
+            while not self.on_the_way:
+                self.sent.clear()
+                await self.sent.wait()
+            due, data = self.on_the_way.popleft()
+            early = due - time.monotonic()
+            if early > 0:
+                await asyncio.sleep(early)
             try:
                 if not data:
                     self.writer.write_eof()
@@ -70,13 +93,15 @@ class Lane:
         self.acknowledged.set()
 
 
-async def main(port, rtt):
+async def main(port, rtt, mbit):
+    there, back = Line(mbit), Line(0)
+
     async def connected(reader, writer):
         await asyncio.sleep(rtt)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             await asyncio.gather(
-                Lane(reader, far_writer, rtt).run(), Lane(far_reader, writer, rtt).run()
+                Lane(reader, far_writer, rtt, there).run(), Lane(far_reader, writer, rtt, back).run()
             )
         finally:
             writer.close()
@@ -89,4 +114,4 @@ async def main(port, rtt):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2]) / 1000))
+    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2]) / 1000, float((*sys.argv, 0)[3])))

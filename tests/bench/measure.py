@@ -14,21 +14,40 @@ import typing
 TIMEOUT = 900
 
 
+# skopeo as root keeps what it remembers in /var/lib; as nobody in particular below HOME.
+NOT_ROOT = {"_CONTAINERS_ROOTLESS_UID": "65534"}
+
+
 class Cost(typing.NamedTuple):
     seconds: float
     # Of the program, without the registry.
     cpu: float
     mib: float
+    # As the registry has them, where it says.
+    requests: typing.Optional[int]
+    # MiB that the registry keeps afterwards.
+    stored: float
 
 
-def run(commands, home):
-    """One after the other; the times add up. What they remember, they remember in `home`. A command that
+def push(commands, registry):
+    """The commands one after the other; the times add up."""
+    before = registry.requests()
+    cost = run(commands, registry.home, registry.certificate)
+    after = registry.requests()
+    requests = None if after is None else after - before
+    return Cost(*cost, requests, registry.stored())
+
+
+def run(commands, home, certificate=None):
+    """Seconds, CPU seconds and peak MiB. What programs remember, they remember in `home`. A command that
     fails ends it all."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
-    env = own | {"HOME": str(home)}
+    env = own | NOT_ROOT | {"HOME": str(home)}
+    if certificate:
+        env["SSL_CERT_FILE"] = str(certificate)
     costs = [run_one([str(word) for word in command], env) for command in commands]
     seconds, cpu, mib = zip(*costs)
-    return Cost(sum(seconds), sum(cpu), max(mib))
+    return sum(seconds), sum(cpu), max(mib)
 
 
 def run_one(command, env):
@@ -54,7 +73,7 @@ def run_one(command, env):
             raise SystemExit(f"bench: exit {process.returncode} of {' '.join(command)}\n{output}")
         if usage.ru_maxrss > own:
             peak = usage.ru_maxrss
-        return Cost(seconds, usage.ru_utime + usage.ru_stime, peak / 1024)
+        return seconds, usage.ru_utime + usage.ru_stime, peak / 1024
 
 
 def watch(process, deadline):

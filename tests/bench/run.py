@@ -1,36 +1,26 @@
-"""hoist beside crane and skopeo, where these are on PATH: `make bench`.
+"""hoist beside crane, skopeo, regctl and oras, where these are on PATH: `make bench`.
 
 The programs take turns, each with a registry of its own that is new and empty, so that a slow minute
-of the machine hits them all. Medians are printed, the time also in relation to hoist's (above 1 is
-slower than hoist), the speed in bytes of the source, and the highest peak of memory. With `--rtt` the
-registry is behind a long link.
+of the machine hits them all. Medians are printed, and how they stand to the goals of `rows.py`.
 """
 
 import argparse
 import pathlib
-import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 
 import measure
+import programs
+import report
+import rows
 import servers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-# Folder or file, what it is, whether it was pushed before.
-ROWS = [
-    ("large", "4 layers, {large} MiB", False),
-    ("many", "41 blobs of 1 MiB", False),
-    ("many", "41 blobs of 1 MiB, pushed before", True),
-    ("images", "20 images on one base of 3 layers", False),
-    ("plain.tar", "docker archive, 4 plain layers, {plain} MiB", False),
-    ("plain.tar", "docker archive, 4 plain layers, {plain} MiB, pushed before", True),
-]
 
 
 def main():
@@ -41,19 +31,11 @@ def main():
         build = ["cargo", "build", "--quiet", "--locked", "--release", "--target-dir", ROOT / "target"]
         subprocess.run(build, cwd=ROOT, check=True)
         options.hoist = ROOT / "target" / "release" / "hoist"
-    tools = {"hoist": lambda source, port: hoist(options.hoist, source, port)}
-    tools |= {tool.__name__: tool for tool in (crane, skopeo) if shutil.which(tool.__name__)}
-    link = f", {options.rtt:g} ms away" if options.rtt else ""
-    print(f"registry: {servers.program_name() or 'hoist serve'}{link}; runs: {options.runs}")
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hoist-bench-") as room:
-        room = pathlib.Path(room)
-        sizes = [str(options.large), str(options.plain)]
-        make = [sys.executable, ROOT / "tests" / "bench" / "images.py", room, *sizes]
-        subprocess.run(make, check=True)
-        for name, title, again in ROWS:
-            title = title.format(**vars(options))
-            if not options.row or options.row in title:
-                show(title, room / name, compare(tools, room / name, again, options))
+        bench = Bench(options, options.images or pathlib.Path(room))
+        bench.run()
+    print(f"\n{time.monotonic() - started:.0f} s")
 
 
 def parse():
@@ -62,75 +44,95 @@ def parse():
     parser.add_argument("--runs", type=int, help="of each program and row: 5, quick 1")
     parser.add_argument("--large", type=int, help="MiB of the large layout: 1024, quick 128")
     parser.add_argument("--plain", type=int, help="MiB of the docker archive: 384, quick 64")
-    parser.add_argument("--rtt", type=float, help="ms of a link between program and registry")
-    parser.add_argument("--row", help="only rows whose name holds this")
+    parser.add_argument("--row", action="append", help="only rows whose title holds this; repeatable")
     parser.add_argument("--hoist", type=pathlib.Path, help="this binary; nothing is built")
+    parser.add_argument("--static", type=pathlib.Path, help="the static one: target/static/hoist")
+    parser.add_argument("--images", type=pathlib.Path, help="a folder that keeps the images")
     options = parser.parse_args()
-    quick = options.mode == "quick"
-    options.runs = options.runs or (1 if quick else 5)
-    options.large = options.large or (128 if quick else 1024)
-    options.plain = options.plain or (64 if quick else 384)
+    options.quick = options.mode == "quick"
+    options.runs = options.runs or (1 if options.quick else 5)
+    options.large = options.large or (128 if options.quick else 1024)
+    options.plain = options.plain or (64 if options.quick else 384)
+    if not options.static and (ROOT / "target" / "static" / "hoist").exists():
+        options.static = ROOT / "target" / "static" / "hoist"
     return options
 
 
-def compare(tools, source, again, options):
-    results = {tool: [] for tool in tools}
-    for _ in range(options.runs):
-        for tool, commands in tools.items():
-            with servers.Registry(options.hoist, options.rtt) as registry:
-                push = commands(source, registry.port)
-                before = 0
-                if again:
-                    measure.run(push, registry.home)
-                    before = registry.requests()
-                cost = measure.run(push, registry.home)
-                requests = registry.requests()
-                results[tool].append((cost, requests - before if registry.counts else None))
-    return results
+class Bench:
+    def __init__(self, options, images):
+        self.options, self.images = options, images
+        self.storage = servers.storage(max(options.large, options.plain))
+        self.peers = programs.peers()
+        self.judged = []
 
+    def run(self):
+        groups = [group for group in self.groups() if any(map(self.wanted, group))]
+        self.make({self.name(row) for group in groups for row in group})
+        where = "in memory" if self.storage == servers.MEMORY else "in files"
+        registry = servers.program_name() or "hoist serve"
+        print(f"registry: {registry}, {where}; runs: {self.options.runs}", flush=True)
+        for group in groups:
+            if group[0].tls and not servers.can_do_tls():
+                print(f"\n{self.title(group[0])}: left out, it needs openssl and a registry")
+                continue
+            measured = self.measure(group)
+            for row in filter(self.wanted, group):
+                self.show(row, measured[row.title])
+        print("", *report.summary(self.judged), sep="\n")
 
-def show(title, source, results):
-    print(f"\n{title}")
-    print(f"{'':8}{'seconds':>9}{'ratio':>7}{'MiB/s':>8}{'cpu s':>8}{'peak MiB':>10}{'requests':>10}")
-    size = sum(file.stat().st_size for file in [source, *source.rglob("*")] if file.is_file())
-    seconds = {
-        tool: statistics.median(cost.seconds for cost, _ in runs) for tool, runs in results.items()
-    }
-    for tool, runs in results.items():
-        counts = [count for _, count in runs if count is not None]
-        print(
-            f"{tool:8}{seconds[tool]:9.3f}{seconds[tool] / seconds['hoist']:7.2f}"
-            f"{size / (1 << 20) / seconds[tool]:8.0f}"
-            f"{statistics.median(cost.cpu for cost, _ in runs):8.3f}"
-            f"{max(cost.mib for cost, _ in runs):10.1f}"
-            f"{statistics.median_high(counts) if counts else '-':>10}",
-            flush=True,
-        )
+    def groups(self):
+        """Rows that share registries, together."""
+        groups = []
+        for row in rows.ROWS:
+            if row.again:
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        return groups
 
+    def wanted(self, row):
+        return not self.options.row or any(part in self.title(row) for part in self.options.row)
 
-def hoist(program, source, port):
-    target = f"localhost:{port}/bench/" + ("" if source.name == "images" else f"{source.stem}:1")
-    return [[program, "push", "--quiet", source, target]]
+    def title(self, row):
+        return row.title.format(**vars(self.options))
 
+    def name(self, row):
+        return row.source.format(**vars(self.options))
 
-def crane(source, port):
-    return [
-        ["crane", "push", one, f"localhost:{port}/bench/{one.stem}:1"] for one in images_in(source)
-    ]
+    def make(self, names):
+        script = ROOT / "tests" / "bench" / "images.py"
+        subprocess.run([sys.executable, script, self.images, *sorted(names)], check=True)
 
+    def measure(self, group):
+        """By title and program the costs; None of what a program cannot do."""
+        source = self.images / self.name(group[0])
+        forms = [form for row in group for form in row.forms]
+        pushers = programs.forms(forms, self.options.hoist, self.options.static) | self.peers
+        results = {row.title: {} for row in group}
+        for number in range(self.options.runs):
+            for name, commands in pushers.items():
+                with servers.Registry(self.options.hoist, self.storage, group[0].tls) as registry:
+                    for row in group:
+                        if not self.takes_part(name, row, number):
+                            break
+                        with registry.at(row.rtt_ms, row.mbit) as target:
+                            push = commands(source, target)
+                            cost = push and measure.push(push, registry)
+                        results[row.title].setdefault(name, []).append(cost)
+        return results
 
-def skopeo(source, port):
-    copy = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]
+    def takes_part(self, name, row, number):
+        if name in programs.FORMS and name not in ("hoist", *row.forms):
+            return False
+        return name not in row.once or (number == 0 and not self.options.quick)
 
-    def one_copy(one):
-        transport = "oci" if one.is_dir() else "docker-archive"
-        return [*copy, f"{transport}:{one}", f"docker://localhost:{port}/bench/{one.stem}:1"]
-
-    return [one_copy(one) for one in images_in(source)]
-
-
-def images_in(source):
-    return sorted(source.iterdir()) if source.name == "images" else [source]
+    def show(self, row, results):
+        counts = {name: len(runs) for name, runs in results.items()}
+        costs = {name: report.medians(runs) if all(runs) else None for name, runs in results.items()}
+        judged = list(report.verdicts(row.goals, costs))
+        self.judged += [(self.title(row), one) for one in judged]
+        print(f"\n{self.title(row)}", *report.table(costs, counts), sep="\n")
+        print(*report.lines_of(judged), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

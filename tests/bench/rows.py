@@ -1,0 +1,106 @@
+"""What is measured, and how good hoist wants to be at it.
+
+A push is measured beside the same push by other programs; a goal is a share of what one of them took in
+the same run.
+"""
+
+import typing
+
+
+class Goal(typing.NamedTuple):
+    """At most `limit` × what `of` took; at most `limit` where that is empty."""
+
+    what: str  # a field of `measure.Cost`
+    limit: float
+    of: str = ""
+    who: str = "hoist"
+
+
+class Row(typing.NamedTuple):
+    title: str
+    # A name of `images.py`.
+    source: str
+    goals: tuple
+    # Forms of hoist that run beside the plain one: names of `programs.FORMS`.
+    forms: tuple = ()
+    # Who takes tens of seconds for it: run once, and not at all when it must be quick.
+    once: tuple = ()
+    tls: bool = False
+    # Of a link before the registry; 0 is none.
+    rtt_ms: float = 0
+    mbit: float = 0
+    # The images of the row before, into the registries of the row before.
+    again: bool = False
+
+
+ROWS = [
+    Row(
+        "OCI layout, 4 layers, {large} MiB, http",
+        "large-{large}",
+        (Goal("seconds", 1.0, "crane"), Goal("cpu", 1.1, "crane")),
+    ),
+    Row(
+        "OCI layout, 4 layers, {large} MiB, TLS",
+        "large-{large}",
+        (
+            Goal("seconds", 0.70, "crane"),
+            Goal("cpu", 0.45, "crane"),
+            Goal("cpu", 1.15, "hoist", "hoist static"),
+        ),
+        forms=("hoist static",),
+        tls=True,
+    ),
+    Row("41 blobs of 1 MiB, http", "many", (Goal("seconds", 0.75, "crane"),)),
+    Row(
+        "41 blobs of 1 MiB, pushed again, 50 ms away",
+        "many",
+        (Goal("seconds", 0.43, "crane"),),
+        once=("skopeo",),
+        rtt_ms=50,
+        again=True,
+    ),
+    Row(
+        "41 blobs of 1 MiB, 50 ms away",
+        "many",
+        (
+            Goal("seconds", 0.30, "crane"),
+            Goal("seconds", 0.24, "crane", "hoist -j 48"),
+            Goal("requests", 86),
+            Goal("seconds", 1 / 5, "hoist -j 1"),
+        ),
+        forms=("hoist -j 48", "hoist -j 1"),
+        once=("skopeo", "hoist -j 1"),
+        rtt_ms=50,
+    ),
+    Row(
+        "41 blobs of 1 MiB, 50 ms away, 400 Mbit/s",
+        "many",
+        (Goal("seconds", 0.52, "crane"), Goal("seconds", 0.42, "crane", "hoist -j 48")),
+        forms=("hoist -j 48",),
+        once=("skopeo",),
+        rtt_ms=50,
+        mbit=400,
+    ),
+    Row(
+        "docker save, 4 plain layers, {plain} MiB, http",
+        "plain-{plain}.tar",
+        (
+            Goal("seconds", 0.50, "crane"),
+            Goal("seconds", 0.75, "skopeo"),
+            Goal("stored", 1.0, "crane"),
+            Goal("stored", 1.0, "skopeo"),
+            Goal("seconds", 0.25, "crane", "hoist zstd"),
+            Goal("stored", 1.0, "skopeo", "hoist zstd"),
+        ),
+        forms=("hoist zstd",),
+        once=("regctl",),
+    ),
+    Row(
+        "docker save, 4 plain layers, {plain} MiB, pushed again, http",
+        "plain-{plain}.tar",
+        (Goal("seconds", 0.02, "crane"),),
+        once=("regctl",),
+        again=True,
+    ),
+    Row("20 images on one base of 3 layers, http", "images", ()),
+]
