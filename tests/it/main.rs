@@ -9,6 +9,7 @@ mod bad_registries;
 mod bad_sources;
 mod bad_tar;
 mod bad_tokens;
+mod budget;
 mod cache;
 mod certificates;
 mod changing;

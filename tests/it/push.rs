@@ -10,7 +10,7 @@ use crate::support::archives::{
     layout,
 };
 use crate::support::command::hoist;
-use crate::support::pushing::{arrived, count, push, read_back, requests};
+use crate::support::pushing::{arrived, push, read_back};
 use crate::support::registry::{Kind, Registry, available, on_path};
 
 /// A folder with one source of each form; returns the names and digests that are known beforehand.
@@ -247,110 +247,6 @@ fn one_platform_is_a_manifest_and_several_are_an_index() {
         &["--platform", "linux/riscv64"],
     );
     none.expect_code(3).expect_stderr("linux/riscv64");
-}
-
-/// Wire rule 1: what each kind of push costs, counted at the registry.
-#[test]
-fn requests_stay_within_the_budget() {
-    let dir = tempfile::tempdir().unwrap();
-    let first = dir.path().join("first");
-    layout(
-        &first,
-        &[ImageSpec::new("team/app:1")
-            .layer(1, 50_000)
-            .layer(2, 9_000)],
-    );
-    let both = dir.path().join("both");
-    let names = ImageSpec::new("team/one:1").also("team/two:1");
-    layout(&both, &[names.layer(3, 50_000).layer(4, 9_000)]);
-    for kind in available() {
-        let registry = Registry::start(kind);
-        // Whether a refused mount means "absent" shows in the first answers of a registry.
-        let step = |what: &str, source: &Path, target: &str, most: usize| {
-            let before = registry.access().len();
-            push(source, &registry, target, &[]).expect_code(0);
-            let sent = requests(&registry, before);
-            assert!(
-                sent.len() <= most,
-                "{kind:?}, {what}: {} > {most}: {sent:#?}",
-                sent.len()
-            );
-        };
-        let blobs = 3;
-        step("new image", &first, "team/app:1", 2 * blobs + 3);
-        step("known image", &first, "team/app:1", 1);
-        step("new tag", &first, "team/app:2", 3);
-        // Two names in one push: one repository gets the blobs, the other mounts them.
-        step("two repositories", &both, "two/", 2 * blobs + 3 + blobs + 3);
-    }
-}
-
-#[test]
-fn of_an_index_only_what_changed_is_sent() {
-    let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, last: u64| {
-        let mut layout = Layout::create(&dir.path().join(name));
-        let children: Vec<_> = (0..10)
-            .map(|number| {
-                let seed = if number == 9 { last } else { 100 + number };
-                let spec = ImageSpec::unnamed().architecture(&format!("a{number}"));
-                layout.image(&spec.layer(seed, 3_000))
-            })
-            .collect();
-        let root = layout.index(&children);
-        layout.enter(root, Some("team/app:1"));
-        layout.finish();
-        dir.path().join(name)
-    };
-    let (old, new) = (write("old", 500), write("new", 501));
-    for kind in available() {
-        let registry = Registry::start(kind);
-        push(&old, &registry, "team/app:1", &[]).expect_code(0);
-        let before = registry.access().len();
-        push(&new, &registry, "team/app:1", &[]).expect_code(0);
-        let sent = requests(&registry, before);
-        assert_eq!(count(&sent, "HEAD manifest"), 2 + 10, "{kind:?}: {sent:#?}");
-        assert_eq!(count(&sent, "PUT manifest"), 2, "{kind:?}: {sent:#?}");
-        assert_eq!(count(&sent, "PUT upload"), 2, "{kind:?}: {sent:#?}");
-        // The config and the layer of the one child that is new.
-        assert!(sent.len() <= 12 + 2 + 2 * 2, "{kind:?}: {sent:#?}");
-    }
-}
-
-#[test]
-fn two_hundred_images_send_their_base_once() {
-    let dir = tempfile::tempdir().unwrap();
-    layout(dir.path(), &ImageSpec::many("many/app", 200, 3, 2_000));
-    for kind in available() {
-        let registry = Registry::start(kind);
-        let report = push(dir.path(), &registry, "all/", &[])
-            .expect_code(0)
-            .json();
-        assert_eq!(arrived(&report).len(), 200);
-        let log = registry.access();
-        let seen = |method: &str, part: &str, status: u16| {
-            let is_one = |access: &&crate::support::access::Access| {
-                access.method == method && access.target.contains(part) && access.status == status
-            };
-            log.iter().filter(is_one).count()
-        };
-        let blobs = |status: &str| {
-            let images = report["images"].as_array().unwrap().iter();
-            let all = images.flat_map(|image| image["blobs"].as_array().unwrap());
-            all.filter(|blob| blob["status"] == status).count()
-        };
-        // Three shared layers, and of each image its own layer and its config.
-        assert_eq!(blobs("uploaded"), 3 + 200 * 2, "{kind:?}");
-        assert_eq!(blobs("mounted"), 199 * 3, "{kind:?}");
-        assert_eq!(
-            seen("PUT", "/blobs/uploads/", 201),
-            blobs("uploaded"),
-            "{kind:?}"
-        );
-        assert_eq!(seen("POST", "mount=", 201), blobs("mounted"), "{kind:?}");
-        assert_eq!(seen("PUT", "/manifests/", 201), 200, "{kind:?}");
-        assert_eq!(report["requests"], log.len(), "{kind:?}");
-    }
 }
 
 #[test]
