@@ -1,12 +1,11 @@
 """Makes the images that pushes are measured with. Every byte follows from the names in here.
 
 Run as a process of its own, `images.py FOLDER NAME...`, so that what it takes of memory does not count
-for the programs that are measured. `large-1024` and `plain-384.tar` say their MiB in their names; what is
-there already stays.
+for the programs that are measured. `large-1024` and `plain-384.tar` say in their names how many MiB they
+have, `small-1000` how many images; what is there already stays.
 """
 
 import hashlib
-import itertools
 import json
 import pathlib
 import random
@@ -34,18 +33,22 @@ def main(folder, names):
 
 
 def make(name, path):
-    kind, _, mib = name.removesuffix(".tar").partition("-")
+    kind, _, count = name.removesuffix(".tar").partition("-")
     if kind == "large":
-        layout(path, [Noise(f"large {n}", int(mib) * MIB // 4) for n in range(4)])
+        layout(path, {"1": [Noise(f"large {n}", int(count) * MIB // 4) for n in range(4)]})
     elif kind == "many":
         # With its config this makes 41 blobs.
-        layout(path, [Noise(f"many {n}", MIB) for n in range(40)])
+        layout(path, {"1": [Noise(f"many {n}", MIB) for n in range(40)]})
     elif kind == "images":
         base = [Noise(f"base {n}", 8 * MIB) for n in range(3)]
         for number in range(20):
-            layout(path / f"app{number:02}", [*base, Noise(f"app {number}", MIB // 2)])
+            layout(path / f"app{number:02}", {"1": [*base, Noise(f"app {number}", MIB // 2)]})
+    elif kind == "small":
+        base = Noise("base", 1 << 16)
+        apps = {f"app{n:05}:1": [base, Noise(f"app {n}", 1 << 12)] for n in range(int(count))}
+        layout(path, apps)
     elif kind == "plain":
-        archive(path, [Mixed(f"plain {n}", int(mib) * MIB // 4) for n in range(4)])
+        archive(path, [Mixed(f"plain {n}", int(count) * MIB // 4) for n in range(4)])
     else:
         raise SystemExit(f"images: no image {name}")
 
@@ -72,40 +75,19 @@ class Noise:
     def tar_size(self):
         return 512 + self.size + (-self.size % 512) + 1024
 
-    def gzip(self):
-        pack = zlib.compressobj(0, wbits=31)
-        for piece in self.tar():
-            yield pack.compress(piece)
-        yield pack.flush()
-
 
 class Mixed(Noise):
-    """A layer of text and noise of which gzip leaves about half, as of the files of a distribution."""
+    """A layer of few words in any order and of noise, of which gzip leaves about three quarters."""
 
     def content(self):
         rng = random.Random(self.seed)
-        text = prose(self.seed)
+        words = [rng.randbytes(rng.randint(3, 11)) for _ in range(4096)]
         for piece in pieces(self.size):
             mixed = bytearray()
             while len(mixed) < piece:
-                # Longer than the window of deflate: it does not see that the text comes again.
-                start = rng.randrange(len(text) - 48 * 1024)
-                mixed += text[start : start + rng.randrange(16 * 1024, 48 * 1024)]
-                mixed += rng.randbytes(rng.randrange(12 * 1024))
+                mixed += b"".join(rng.choices(words, k=3000))
+                mixed += rng.randbytes(6000)
             yield bytes(mixed[:piece])
-
-
-def prose(seed):
-    """8 MiB of words, few of them often and many of them rarely."""
-    rng = random.Random(f"prose {seed}")
-    letters = "etaoinshrdlucmfwygpbvk"
-    words = ["".join(rng.choices(letters, k=rng.randint(2, 11))) for _ in range(8192)]
-    weights = list(itertools.accumulate(1 / (n + 8) for n in range(len(words))))
-    text = bytearray()
-    while len(text) < 8 * MIB:
-        line = rng.choices(words, cum_weights=weights, k=4000)
-        text += " ".join(line).encode() + b"\n%d\n" % rng.getrandbits(60)
-    return bytes(text)
 
 
 def pieces(size):
@@ -113,48 +95,73 @@ def pieces(size):
     return (min(4 * MIB, size - at) for at in range(0, size, 4 * MIB))
 
 
-def digest(chunks):
-    sha256 = hashlib.sha256()
-    for chunk in chunks:
-        sha256.update(chunk)
-    return "sha256:" + sha256.hexdigest()
+def layout(folder, images):
+    """An OCI layout of images with compressed layers, by name."""
+    blobs = Blobs(folder / "blobs" / "sha256")
+    packed = {}
+    manifests = []
+    for name, layers in images.items():
+        for layer in layers:
+            if layer not in packed:
+                packed[layer] = blobs.layer(layer)
+        descriptors, diff_ids = zip(*(packed[layer] for layer in layers))
+        document = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": blobs.put(CONFIG, config(name, diff_ids)),
+            "layers": descriptors,
+        }
+        root = blobs.put(MANIFEST, json.dumps(document).encode())
+        manifests.append(root | {"annotations": {"org.opencontainers.image.ref.name": name}})
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}))
 
 
-def config(layers):
+class Blobs:
+    """Files named by what is in them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir(parents=True)
+
+    def put(self, media_type, data):
+        sha256 = hashlib.sha256(data).hexdigest()
+        (self.folder / sha256).write_bytes(data)
+        return descriptor(media_type, sha256, len(data))
+
+    def layer(self, layer):
+        """Descriptor and diff_id of the layer that is written."""
+        plain, packed = hashlib.sha256(), hashlib.sha256()
+        # No smaller, but what a compressed layer looks like.
+        pack = zlib.compressobj(0, wbits=31)
+        new = self.folder / "new"
+        with open(new, "wb") as file:
+
+            def add(data):
+                packed.update(data)
+                file.write(data)
+
+            for piece in layer.tar():
+                plain.update(piece)
+                add(pack.compress(piece))
+            add(pack.flush())
+            size = file.tell()
+        new.rename(self.folder / packed.hexdigest())
+        return descriptor(LAYER, packed.hexdigest(), size), "sha256:" + plain.hexdigest()
+
+
+def descriptor(media_type, sha256, size):
+    return {"mediaType": media_type, "digest": "sha256:" + sha256, "size": size}
+
+
+def config(name, diff_ids):
     document = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [digest(layer.tar()) for layer in layers]},
+        "config": {"Labels": {"name": name}},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
     return json.dumps(document).encode()
-
-
-def layout(folder, layers):
-    """An OCI layout of one image with compressed layers."""
-    blobs = folder / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-
-    def put(media_type, chunks):
-        sha256 = hashlib.sha256()
-        size = 0
-        with open(blobs / "new", "wb") as file:
-            for chunk in chunks:
-                sha256.update(chunk)
-                size += file.write(chunk)
-        (blobs / "new").rename(blobs / sha256.hexdigest())
-        return {"mediaType": media_type, "digest": "sha256:" + sha256.hexdigest(), "size": size}
-
-    document = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": put(CONFIG, [config(layers)]),
-        "layers": [put(LAYER, layer.gzip()) for layer in layers],
-    }
-    root = put(MANIFEST, [json.dumps(document).encode()])
-    root["annotations"] = {"org.opencontainers.image.ref.name": "1"}
-    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [root]}))
 
 
 def archive(path, layers):
@@ -165,16 +172,20 @@ def archive(path, layers):
             entry = tarfile.TarInfo(name)
             entry.size = size
             file.write(entry.tobuf())
+            sha256 = hashlib.sha256()
             for chunk in chunks:
+                sha256.update(chunk)
                 file.write(chunk)
             file.write(bytes(-size % 512))
+            return "sha256:" + sha256.hexdigest()
 
         names = [f"{number}/layer.tar" for number in range(len(layers))]
-        for name, layer in zip(names, layers):
-            add(name, layer.tar_size(), layer.tar())
+        diff_ids = [
+            add(name, layer.tar_size(), layer.tar()) for name, layer in zip(names, layers)
+        ]
         entry = {"Config": "config.json", "RepoTags": ["plain:1"], "Layers": names}
         for name, data in [
-            ("config.json", config(layers)),
+            ("config.json", config("plain", diff_ids)),
             ("manifest.json", json.dumps([entry]).encode()),
         ]:
             add(name, len(data), [data])

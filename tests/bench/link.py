@@ -101,7 +101,8 @@ async def main(port, rtt, mbit):
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             await asyncio.gather(
-                Lane(reader, far_writer, rtt, there).run(), Lane(far_reader, writer, rtt, back).run()
+                Lane(reader, far_writer, rtt, there).run(),
+                Lane(far_reader, writer, rtt, back).run(),
             )
         finally:
             writer.close()

@@ -23,10 +23,10 @@ class Cost(typing.NamedTuple):
     # Of the program, without the registry.
     cpu: float
     mib: float
-    # As the registry has them, where it says.
+    # As the registry has them; None where it does not say.
     requests: typing.Optional[int]
     # MiB that the registry keeps afterwards.
-    stored: float
+    stored: typing.Optional[float]
 
 
 def push(commands, registry):

@@ -1,17 +1,27 @@
-"""What was measured, for people: a table and the goals of each row, and all rows in Markdown."""
+"""What was measured, for people: table and goals of a row, and all rows in Markdown."""
 
 import statistics
 
 import measure
 
-COLUMNS = f"{'':14}{'seconds':>9}{'× hoist':>9}{'cpu s':>9}{'× hoist':>9}{'peak MiB':>10}{'requests':>10}{'stored':>9}"
+COLUMNS = ("seconds", "× hoist", "cpu s", "× hoist", "peak MiB", "requests", "stored")
 
-WORDS = {"seconds": "time", "cpu": "CPU", "mib": "peak", "requests": "requests", "stored": "stored size"}
+WORDS = {"seconds": "time", "cpu": "CPU", "requests": "requests", "stored": "stored size"}
+
+# What a form of hoist adds to the title of a row in Markdown.
+SHORT = {
+    "hoist": "",
+    "hoist -j 1": ", `-j 1`",
+    "hoist -j 48": ", `-j 48`",
+    "hoist zstd": ", `--compression zstd`",
+    "hoist static": ", static binary",
+}
 
 
 def medians(runs):
     """Of each field of some `Cost`s; None where the registry did not say."""
-    return measure.Cost(*(middle([value for value in field if value is not None]) for field in zip(*runs)))
+    fields = ([value for value in field if value is not None] for field in zip(*runs))
+    return measure.Cost(*map(middle, fields))
 
 
 def middle(values):
@@ -23,19 +33,26 @@ def middle(values):
 
 def table(costs, counts):
     """`costs` are the medians, by name; `counts` of how many runs; None is what a program cannot do."""
-    yield COLUMNS
+    yield " " * 14 + "".join(f"{column:>10}" for column in COLUMNS)
     usual = max(counts.values())
     for name, cost in costs.items():
-        if cost is None:
-            yield f"{name:14}{'-':>9}"
-            continue
-        own = costs["hoist"]
         runs = "" if counts[name] == usual else f"  ({counts[name]} run)"
-        yield (
-            f"{name:14}{cost.seconds:9.3f}{times(cost.seconds, own.seconds):>9}{cost.cpu:9.3f}"
-            f"{times(cost.cpu, own.cpu):>9}{cost.mib:10.1f}"
-            f"{'-' if cost.requests is None else cost.requests:>10}{cost.stored:9.1f}{runs}"
-        )
+        row = "".join(f"{cell:>10}" for cell in cells(cost, costs.get("hoist")))
+        yield f"{name:14}{row}{runs}"
+
+
+def cells(cost, hoist):
+    if cost is None:
+        return ["-"]
+    return [
+        f"{cost.seconds:.3f}",
+        times(cost.seconds, hoist and hoist.seconds),
+        f"{cost.cpu:.3f}",
+        times(cost.cpu, hoist and hoist.cpu),
+        f"{cost.mib:.1f}",
+        "-" if cost.requests is None else cost.requests,
+        "-" if cost.stored is None else f"{cost.stored:.1f}",
+    ]
 
 
 def times(value, of):
@@ -43,9 +60,10 @@ def times(value, of):
 
 
 def verdicts(goals, costs):
-    """Of each goal what it says, how it came out, and whether that is good; None where it was not measured."""
+    """Of each goal what it says, how it came out, and whether that is good; None when not measured."""
     for goal in goals:
-        says = f"{WORDS[goal.what]} of {goal.who} ≤ {goal.limit:g}" + (f" × {goal.of}" if goal.of else "")
+        says = f"{WORDS[goal.what]} of {goal.who} ≤ {goal.limit:g}"
+        says += f" × {goal.of}" if goal.of else ""
         who, of = costs.get(goal.who), costs.get(goal.of)
         value = who and getattr(who, goal.what)
         if goal.of:
@@ -63,7 +81,50 @@ def lines_of(judged):
 def summary(judged):
     """Of all goals: (row, what `verdicts` gives)."""
     goods = [good for _, (_, _, good) in judged]
-    yield f"goals: {goods.count(True)} ok, {goods.count(False)} over, {goods.count(None)} not measured"
+    yield ""
+    ok, over, unknown = map(goods.count, (True, False, None))
+    yield f"goals: {ok} ok, {over} over, {unknown} not measured"
     for title, (says, value, good) in judged:
         if good is False:
             yield f"  over: {title}: {says}: {value:.3f}"
+
+
+def markdown(measured, judged, peers):
+    """One row for each form of hoist in `measured`, pairs of a title and costs by name. Of what has no
+    costs, what was judged."""
+    yield "| work | time | CPU | peak | requests | " + " | ".join(peers) + " |"
+    yield "|---|" + "--:|" * (4 + len(peers))
+    for title, costs in measured:
+        for name, cost in costs.items():
+            if name not in peers and cost is not None:
+                beside = [versus(costs.get(peer), cost) for peer in peers]
+                row = [title + SHORT.get(name, f": {name}"), *figures(cost), *beside]
+                yield "| " + " | ".join(row) + " |"
+    without = [title for title, costs in measured if not costs]
+    for title in without:
+        said = [(says, value) for row, (says, value, _) in judged if row == title and value]
+        if said:
+            shown = (f"{value:.2f} {says.partition(' ≤')[0]}" for says, value in said)
+            yield f"\n{title}: {', '.join(shown)}"
+
+
+def figures(cost):
+    requests = "–" if cost.requests is None else f"{cost.requests:,}"
+    return [time_of(cost.seconds), time_of(cost.cpu), f"{cost.mib:.0f} MiB", requests]
+
+
+def time_of(seconds):
+    return f"{seconds:.2f} s" if seconds >= 0.0995 else f"{seconds * 1000:.0f} ms"
+
+
+def versus(peer, hoist):
+    """Time and CPU of a peer as multiples of hoist's."""
+    if peer is None:
+        return "–"
+    return f"{many_times(peer.seconds, hoist.seconds)} / {many_times(peer.cpu, hoist.cpu)}"
+
+
+def many_times(value, of):
+    if not of:
+        return "–"
+    return f"{value / of:.2f}" if value < 10 * of else f"{value / of:.0f}"

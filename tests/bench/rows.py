@@ -23,7 +23,7 @@ class Row(typing.NamedTuple):
     goals: tuple
     # Forms of hoist that run beside the plain one: names of `programs.FORMS`.
     forms: tuple = ()
-    # Who takes tens of seconds for it: run once, and not at all when it must be quick.
+    # Who takes long for it: run once, and peers not at all when it must be quick.
     once: tuple = ()
     tls: bool = False
     # Of a link before the registry; 0 is none.

@@ -14,7 +14,9 @@ import time
 
 sys.dont_write_bytecode = True
 
+import machine
 import measure
+import own
 import programs
 import report
 import rows
@@ -35,7 +37,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hoist-bench-") as room:
         bench = Bench(options, options.images or pathlib.Path(room))
         bench.run()
-    print(f"\n{time.monotonic() - started:.0f} s")
+    print(f"{time.monotonic() - started:.0f} s")
+    if options.markdown:
+        table = report.markdown(bench.measured, bench.judged, list(bench.peers))
+        options.markdown.write_text("\n".join([*table, "", machine.described(), ""]))
 
 
 def parse():
@@ -48,6 +53,7 @@ def parse():
     parser.add_argument("--hoist", type=pathlib.Path, help="this binary; nothing is built")
     parser.add_argument("--static", type=pathlib.Path, help="the static one: target/static/hoist")
     parser.add_argument("--images", type=pathlib.Path, help="a folder that keeps the images")
+    parser.add_argument("--markdown", type=pathlib.Path, help="write the table and the machine here")
     options = parser.parse_args()
     options.quick = options.mode == "quick"
     options.runs = options.runs or (1 if options.quick else 5)
@@ -63,22 +69,37 @@ class Bench:
         self.options, self.images = options, images
         self.storage = servers.storage(max(options.large, options.plain))
         self.peers = programs.peers()
-        self.judged = []
+        # Titles with costs by name, and with what became of each goal.
+        self.measured, self.judged = [], []
 
     def run(self):
-        groups = [group for group in self.groups() if any(map(self.wanted, group))]
-        self.make({self.name(row) for group in groups for row in group})
+        groups = [rows for rows in self.groups() if any(map(self.wanted, map(self.title, rows)))]
+        alone = [row for row in own.rows() if self.wanted(row[0])]
+        sources = {self.name(row) for group in groups for row in group}
+        self.make(sources.union(*(names for _, names, _ in alone)))
         where = "in memory" if self.storage == servers.MEMORY else "in files"
-        registry = servers.program_name() or "hoist serve"
-        print(f"registry: {registry}, {where}; runs: {self.options.runs}", flush=True)
+        print(f"{machine.described()}\nregistry {where}; runs: {self.options.runs}", flush=True)
         for group in groups:
-            if group[0].tls and not servers.can_do_tls():
-                print(f"\n{self.title(group[0])}: left out, it needs openssl and a registry")
-                continue
-            measured = self.measure(group)
-            for row in filter(self.wanted, group):
-                self.show(row, measured[row.title])
-        print("", *report.summary(self.judged), sep="\n")
+            self.push(group)
+        for title, _, function in alone:
+            costs, judged = function(self.options, self.images, self.storage)
+            self.show(title, costs, dict.fromkeys(costs, self.options.runs), judged)
+        print(*report.summary(self.judged), sep="\n")
+
+    def push(self, group):
+        if group[0].tls and not servers.can_do_tls():
+            print("\nleft out without openssl or a registry other than hoist's:", end="")
+            for row in group:
+                self.show(self.title(row), {}, {}, report.verdicts(row.goals, {}))
+            return
+        results = self.measure(group)
+        for row in group:
+            if self.wanted(self.title(row)):
+                counts, costs = {}, {}
+                for name, runs in results[row.title].items():
+                    counts[name] = len(runs)
+                    costs[name] = report.medians(runs) if all(runs) else None
+                self.show(self.title(row), costs, counts, report.verdicts(row.goals, costs))
 
     def groups(self):
         """Rows that share registries, together."""
@@ -90,8 +111,8 @@ class Bench:
                 groups.append([row])
         return groups
 
-    def wanted(self, row):
-        return not self.options.row or any(part in self.title(row) for part in self.options.row)
+    def wanted(self, title):
+        return not self.options.row or any(part in title for part in self.options.row)
 
     def title(self, row):
         return row.title.format(**vars(self.options))
@@ -122,17 +143,17 @@ class Bench:
         return results
 
     def takes_part(self, name, row, number):
-        if name in programs.FORMS and name not in ("hoist", *row.forms):
+        is_hoist = name in programs.FORMS
+        if is_hoist and name not in ("hoist", *row.forms):
             return False
-        return name not in row.once or (number == 0 and not self.options.quick)
+        return name not in row.once or (number == 0 and (is_hoist or not self.options.quick))
 
-    def show(self, row, results):
-        counts = {name: len(runs) for name, runs in results.items()}
-        costs = {name: report.medians(runs) if all(runs) else None for name, runs in results.items()}
-        judged = list(report.verdicts(row.goals, costs))
-        self.judged += [(self.title(row), one) for one in judged]
-        print(f"\n{self.title(row)}", *report.table(costs, counts), sep="\n")
-        print(*report.lines_of(judged), sep="\n", flush=True)
+    def show(self, title, costs, counts, judged):
+        judged = list(judged)
+        self.measured.append((title, costs))
+        self.judged += [(title, one) for one in judged]
+        tables = report.table(costs, counts) if costs else []
+        print(f"\n{title}", *tables, *report.lines_of(judged), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
