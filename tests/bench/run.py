@@ -6,6 +6,7 @@ of the machine hits them all. Medians are printed, and how they stand to the goa
 
 import argparse
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def parse():
     parser.add_argument("--runs", type=int, help="of each program and row: 5, quick 1")
     parser.add_argument("--large", type=int, help="MiB of the large layout: 1024, quick 128")
     parser.add_argument("--plain", type=int, help="MiB of the docker archive: 384, quick 64")
-    parser.add_argument("--row", action="append", help="only rows whose title holds this; repeatable")
+    parser.add_argument("--row", action="append", help="rows whose title this expression finds; repeatable")
     parser.add_argument("--hoist", type=pathlib.Path, help="this binary; nothing is built")
     parser.add_argument("--static", type=pathlib.Path, help="the static one: target/static/hoist")
     parser.add_argument("--images", type=pathlib.Path, help="a folder that keeps the images")
@@ -112,7 +113,7 @@ class Bench:
         return groups
 
     def wanted(self, title):
-        return not self.options.row or any(part in title for part in self.options.row)
+        return not self.options.row or any(re.search(row, title) for row in self.options.row)
 
     def title(self, row):
         return row.title.format(**vars(self.options))
