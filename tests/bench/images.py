@@ -24,12 +24,22 @@ def main(folder, names):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         if (folder / name).exists():
+            read(folder / name)
             continue
         unfinished = folder / f"{name}.new"
         if unfinished.is_dir():
             shutil.rmtree(unfinished)
         make(name, unfinished)
         unfinished.rename(folder / name)
+
+
+def read(path):
+    """So that it is in memory, as what was just made is."""
+    for file in [path, *path.rglob("*")]:
+        if file.is_file():
+            with open(file, "rb", buffering=0) as content:
+                while content.read(MIB):
+                    pass
 
 
 def make(name, path):

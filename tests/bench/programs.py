@@ -103,5 +103,5 @@ def versions():
 
 def version(command):
     said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
-    found = re.search(r"\d+\.\d+[\w.]*", said)
-    return found[0] if found else "of unknown version"
+    found = re.search(r"\d+\.\d+[\w.+]*", said)
+    return found[0].removesuffix("+unknown") if found else "of unknown version"
