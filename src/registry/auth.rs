@@ -254,7 +254,9 @@ impl Client {
             let Some(repository) = call.access.repository().filter(|_| call.writes()) else {
                 return Ok(Pass::default());
             };
-            match self.authority.first_writes.enter(repository) {
+            let identities = &self.authority.identities;
+            let may_answer = || identities.may_be(repository);
+            match self.authority.first_writes.enter(repository, may_answer) {
                 Entry::Open => return Ok(Pass::default()),
                 Entry::First(first) => {
                     return Ok(Pass {

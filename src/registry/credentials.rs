@@ -64,6 +64,11 @@ pub trait Keychain: fmt::Debug + Send + Sync {
     /// For one of the registry's repositories, or for the registry as a whole. `events` hears of
     /// places that should have some and could not be asked.
     fn find(&self, repository: Option<&Repository>, events: &dyn Emit) -> Option<Credentials>;
+
+    /// Whether `find` may find some, as far as that shows without asking a helper or telling anybody.
+    fn may_find(&self, _repository: &Repository) -> bool {
+        true
+    }
 }
 
 /// The same for all repositories.
@@ -80,6 +85,10 @@ pub struct Anonymous;
 impl Keychain for Anonymous {
     fn find(&self, _: Option<&Repository>, _: &dyn Emit) -> Option<Credentials> {
         None
+    }
+
+    fn may_find(&self, _: &Repository) -> bool {
+        false
     }
 }
 

@@ -10,6 +10,7 @@ mod places;
 mod programs;
 mod server;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
@@ -187,6 +188,27 @@ impl Keys {
             .ok()
     }
 
+    /// Whether a place names a helper or credentials. One that cannot be read is left for whoever has to
+    /// say so.
+    fn may_say(&self, number: usize, repository: &Repository, state: &mut State) -> bool {
+        let content = match state.contents.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => match self.content(&self.places[number]) {
+                Ok(content) => unknown.insert(content),
+                Err(_) => return false,
+            },
+        };
+        let Some(content) = content else {
+            return false;
+        };
+        let document = Document::parse(&content.text);
+        let said = document.and_then(|document| {
+            let repository = Some(repository.as_str());
+            document.look_up(&self.server, repository)
+        });
+        said.is_ok_and(|said| said.helper.is_some() || said.login.is_some())
+    }
+
     fn ask_helper(
         &self,
         place: &Place,
@@ -227,6 +249,12 @@ impl Keychain for Keys {
             None => format!("there are no credentials for {host} on this machine"),
         });
         found
+    }
+
+    fn may_find(&self, repository: &Repository) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = 0..self.places.len();
+        self.given.is_some() || places.any(|number| self.may_say(number, repository, &mut state))
     }
 }
 

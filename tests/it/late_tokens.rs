@@ -14,7 +14,7 @@ use crate::support::registry::{Registry, available};
 use crate::support::scripted::{
     Gate, Scripted, Seen, Then, answer, computed, early, held, on, pass,
 };
-use crate::wire::{Wire, noise, shape, telling_session, user};
+use crate::wire::{Wire, noise, plain, shape, telling_session, user};
 
 #[test]
 fn one_token_is_fetched_however_many_wait() {
@@ -81,6 +81,25 @@ fn the_first_write_goes_ahead_where_everybody_may_read() {
     let requests = server.requests();
     let bare = |seen: &&Seen| seen.method == "POST" && seen.header("authorization").is_none();
     assert_eq!(requests.iter().filter(bare).count(), 1);
+}
+
+/// The gate opens only when all are there.
+#[test]
+fn writes_do_not_wait_where_a_challenge_could_not_be_answered() {
+    let gate = Gate::new();
+    let server = Scripted::start([
+        on("POST", "/v2/app/").then(held(&gate, telling_session())),
+        on("PUT", "/v2/app/").then(answer(201)),
+    ]);
+    let wire = Wire::with(server.address(), plain(0));
+    thread::scope(|scope| {
+        for n in 0..8 {
+            let wire = &wire;
+            scope.spawn(move || wire.push("app", &noise(100, n)).unwrap());
+        }
+        gate.wait_for(8);
+        gate.open();
+    });
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The first write to each repository goes ahead of the others, as long as it may be the one that is
-//! answered with a challenge: where everybody may read, all writes would be refused at once.
+//! answered with a challenge: where everybody may read, all writes would be refused at once. Over TLS that
+//! takes no time, as the other connections are still being opened; and where there is nobody to be, so
+//! that a challenge could not be answered, all go at once.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +17,7 @@ pub(super) struct FirstWrites {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Busy,
-    /// A write has been answered: nothing is asked for.
+    /// A write has been answered: nothing is asked for. Or it would be asked for in vain.
     Open,
 }
 
@@ -34,7 +36,12 @@ pub(super) struct FirstWrite<'a> {
 }
 
 impl FirstWrites {
-    pub(super) fn enter(&self, repository: &Repository) -> Entry<'_> {
+    /// `may_answer`: whether there may be credentials; looked at once for each repository.
+    pub(super) fn enter(
+        &self,
+        repository: &Repository,
+        may_answer: impl FnOnce() -> bool,
+    ) -> Entry<'_> {
         let mut states = self.states();
         match states.get(repository) {
             Some(State::Open) => Entry::Open,
@@ -42,6 +49,10 @@ impl FirstWrites {
                 let waited = self.over.wait(states);
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
                 Entry::Waited
+            }
+            None if !may_answer() => {
+                states.insert(repository.clone(), State::Open);
+                Entry::Open
             }
             None => {
                 states.insert(repository.clone(), State::Busy);

@@ -120,6 +120,11 @@ impl Identities {
         });
         identity.clone()
     }
+
+    /// Whether there may be somebody, without asking.
+    pub(super) fn may_be(&self, repository: &Repository) -> bool {
+        self.keychain.may_find(repository)
+    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,35 @@ fn each_repository_gets_the_entry_with_the_longest_key() {
 }
 
 #[test]
+fn it_shows_without_asking_whether_there_may_be_credentials() {
+    for (text, expected) in [
+        ("{}", false),
+        ("nonsense", false),
+        (
+            r#"{"auths":{"elsewhere.test":{"auth":"BASE64(me:x)"}}}"#,
+            false,
+        ),
+        (r#"{"auths":{"HOST/team":{"auth":"BASE64(me:x)"}}}"#, true),
+        (r#"{"auths":{"HOST/other":{"auth":"BASE64(me:x)"}}}"#, false),
+        (r#"{"credHelpers":{"HOST":"counted"}}"#, true),
+        (r#"{"credsStore":"counted"}"#, true),
+        (
+            r#"{"credsStore":"counted","credHelpers":{"HOST":""}}"#,
+            false,
+        ),
+    ] {
+        let home = Home::new();
+        home.helper("counted");
+        home.write(&[(DOCKER, text)]);
+        let keys = keys(&home);
+        let team = Repository::parse("team/app").unwrap();
+        assert_eq!(keys.may_find(&team), expected, "{text}");
+        let asked = fs::exists(home.path("count")).unwrap();
+        assert!(!asked, "{text}: the helper was run");
+    }
+}
+
+#[test]
 fn a_helper_is_run_once_however_many_ask() {
     for (suffix, expected) in [("counted", Some("robot")), ("missing", None)] {
         let home = Home::new();
