@@ -1,5 +1,7 @@
 //! Schedules played against a registry that is nothing but a few sets.
 
+mod link;
+mod long_link;
 mod world;
 
 use super::*;

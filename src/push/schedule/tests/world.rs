@@ -216,14 +216,24 @@ impl Source for Tape {
 }
 
 pub(super) fn stored(text: &str) -> Stored {
+    sized(text, text.len() as u64)
+}
+
+fn sized(text: &str, size: u64) -> Stored {
     let place = Place::Blob(Digest::of(text.as_bytes()));
-    Stored::new(Arc::new(Nowhere), place, text.len() as u64)
+    Stored::new(Arc::new(Nowhere), place, size)
 }
 
 pub(super) fn node(blobs: &[&str]) -> Node {
-    let descriptor = |text: &&str| {
+    let sizes = blobs.iter().map(|text| (*text, text.len() as u64));
+    sized_node(&sizes.collect::<Vec<_>>())
+}
+
+/// With blobs that are said to be of these sizes.
+pub(super) fn sized_node(blobs: &[(&str, u64)]) -> Node {
+    let descriptor = |&(text, size): &(&str, u64)| {
         let digest = Digest::of(text.as_bytes());
-        Descriptor::new(media::OCI_LAYER_GZIP, digest, text.len() as u64)
+        Descriptor::new(media::OCI_LAYER_GZIP, digest, size)
     };
     let described: Vec<Descriptor> = blobs.iter().map(descriptor).collect();
     let json = serde_json::json!({
@@ -233,7 +243,7 @@ pub(super) fn node(blobs: &[&str]) -> Node {
     let manifest = Manifest::parse(serde_json::to_vec(&json).unwrap(), None, None).unwrap();
     let blobs = described
         .into_iter()
-        .zip(blobs.iter().map(|text| stored(text)))
+        .zip(blobs.iter().map(|(text, size)| sized(text, *size)))
         .collect();
     Node {
         manifest: Arc::new(manifest),
