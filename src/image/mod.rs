@@ -5,7 +5,7 @@
 
 mod archive;
 pub mod compress;
-mod config;
+pub(crate) mod config;
 pub mod digest;
 pub mod discover;
 mod docker;

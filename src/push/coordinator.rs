@@ -186,6 +186,18 @@ impl Coordinator<'_> {
                 repository: repository(delivery),
                 name: tag_name(delivery, tag),
             },
+            Task::Look { delivery, tag } => Work::Look {
+                repository: repository(delivery),
+                tag: schedule.deliveries[delivery].tags[tag].0.clone(),
+            },
+            Task::ReadConfig { delivery, former } => {
+                let (digest, size) = schedule.config_of(delivery, former)?;
+                Work::ReadConfig {
+                    repository: repository(delivery),
+                    digest,
+                    size,
+                }
+            }
             Task::CheckNode { delivery, node } => {
                 let digest = schedule.nodes(delivery)?[node].manifest.digest().clone();
                 Work::Check {
@@ -201,7 +213,7 @@ impl Coordinator<'_> {
                     repository: plan.repositories[transfer.repository].clone(),
                     origin: blob.origin.clone(),
                     resolved: blob.resolved.clone(),
-                    is_remembered: blob.is_remembered,
+                    is_remembered: blob.is_remembered(),
                     from: transfer.from.map(|id| plan.repositories[id].clone()),
                     meter: Arc::clone(&home.meter),
                 })
@@ -260,7 +272,7 @@ impl Coordinator<'_> {
                 digest,
                 size,
                 origin: blob.origin.clone(),
-                is_remembered: blob.is_remembered,
+                is_remembered: blob.is_remembered(),
                 meter,
             })
         });

@@ -1,9 +1,12 @@
 //! How far one image has come in one repository.
 
+use std::collections::HashMap;
+
 use crate::image::reference::Tag;
 use crate::observe::event::ImageStatus;
 use crate::push::plan::{Delivery, RepositoryId};
 use crate::push::report::ErrorReport;
+use crate::registry::client::Presence;
 
 #[derive(Debug)]
 pub(crate) struct DeliveryState {
@@ -15,6 +18,8 @@ pub(crate) struct DeliveryState {
     pub(crate) stage: Stage,
     /// The manifest was made after its blobs had arrived here.
     pub(crate) parts_arrived: bool,
+    /// What tags stood for before anything was sent.
+    pub(crate) seen: HashMap<usize, Presence>,
     /// Others wait with what they send until it is known whether the target has what the source lacks.
     pub(crate) unsure: bool,
 }
@@ -69,6 +74,7 @@ impl DeliveryState {
             nodes: Vec::new(),
             stage: Stage::New,
             parts_arrived: false,
+            seen: HashMap::new(),
             unsure: false,
         }
     }

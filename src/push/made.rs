@@ -67,6 +67,14 @@ pub(crate) fn layer_media_type(
     }
 }
 
+/// The media types of a manifest and of its config.
+pub(crate) fn document_types(format: Format) -> (&'static str, &'static str) {
+    match format {
+        Format::Oci => (media::OCI_MANIFEST, media::OCI_CONFIG),
+        Format::Docker => (media::DOCKER_MANIFEST, media::DOCKER_CONFIG),
+    }
+}
+
 /// The manifest over `config` and `layers`, bottom layer first.
 ///
 /// # Errors
@@ -76,10 +84,7 @@ pub(crate) fn manifest(
     config: &Part,
     layers: &[Part],
 ) -> Result<Manifest, ManifestError> {
-    let (media_type, config_type) = match format {
-        Format::Oci => (media::OCI_MANIFEST, media::OCI_CONFIG),
-        Format::Docker => (media::DOCKER_MANIFEST, media::DOCKER_CONFIG),
-    };
+    let (media_type, config_type) = document_types(format);
     let document = Document {
         schema_version: 2,
         media_type,

@@ -189,7 +189,7 @@ impl Operation {
                 break (schedule, tools);
             }
             tally.take_vain(&schedule, tools.client.totals());
-            let why = "what the cache says of layers is wrong: beginning again without it";
+            let why = "what the cache or the registry says of layers is wrong: beginning again without it";
             warn(why.to_string(), tally, observers);
             plan = schedule.plan;
             plan.forget();

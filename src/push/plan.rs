@@ -3,6 +3,7 @@
 //! Pure: nothing is read and nothing is sent while a plan is made.
 
 mod digests;
+pub(crate) mod former;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     format: Format,
     /// Where everything goes, for people.
     host: Host,
+    /// What manifests in the registry say of layers is listened to.
+    pub(crate) listens: bool,
     repository_ids: HashMap<Repository, RepositoryId>,
     known: HashMap<BlobKey, BlobId>,
 }
@@ -92,18 +95,35 @@ pub(crate) struct PlannedNode {
 }
 
 /// Bytes to bring into one or more repositories.
+#[derive(Clone)]
 pub(crate) struct Blob {
     pub(crate) origin: Origin,
     /// Digest and size in the registry, once known.
     pub(crate) resolved: Option<(Digest, u64)>,
-    /// That is what an earlier push made of it, and nothing of this one.
-    pub(crate) is_remembered: bool,
+    /// Who says so.
+    pub(crate) word: Word,
     /// Bytes to be read for it.
     pub(crate) stored_size: u64,
     pub(crate) media_type: String,
 }
 
+/// Whose word it is what a blob is in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// The source's, or it was found out just now.
+    Own,
+    /// The cache's: that is what an earlier push made of it.
+    Cache,
+    /// That of a manifest in the registry: whoever pushed that has made it.
+    Registry,
+}
+
 impl Blob {
+    /// Whether that is what an earlier push made of it, and nothing of this one.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.word != Word::Own
+    }
+
     /// Whether any source of the push has its bytes.
     pub(crate) fn is_here(&self) -> bool {
         match &self.origin {
@@ -132,6 +152,13 @@ enum BlobKey {
     Compressed {
         diff_id: Digest,
         method: Method,
+    },
+    /// What it is according to the registry. Apart from the others: it counts only for the images that heard it.
+    Told {
+        diff_id: Digest,
+        method: Method,
+        digest: Digest,
+        size: u64,
     },
     /// Compressed bytes whose digest is still to be computed: told apart by where they lie.
     Unhashed {
@@ -162,6 +189,7 @@ impl Plan {
             repositories: Vec::new(),
             format,
             host,
+            listens: true,
             repository_ids: HashMap::new(),
             known: HashMap::new(),
         }
@@ -317,7 +345,7 @@ impl Plan {
                 let id = self.blob(BlobKey::Digest(descriptor.digest.clone()), || Blob {
                     origin: Origin::Stored(stored.clone()),
                     resolved: Some((descriptor.digest.clone(), descriptor.size)),
-                    is_remembered: false,
+                    word: Word::Own,
                     stored_size: if stored.is_here() { descriptor.size } else { 0 },
                     media_type: descriptor.media_type.to_string(),
                 });
@@ -350,7 +378,7 @@ impl Plan {
         let config = self.blob(BlobKey::Digest(parts.config_digest.clone()), || Blob {
             origin: Origin::Bytes(Arc::clone(&parts.config)),
             resolved: Some((parts.config_digest.clone(), parts.config.len() as u64)),
-            is_remembered: false,
+            word: Word::Own,
             stored_size: parts.config.len() as u64,
             media_type: "config".into(),
         });
@@ -391,7 +419,7 @@ impl Plan {
                 self.blob(key, || Blob {
                     origin,
                     resolved,
-                    is_remembered: false,
+                    word: Word::Own,
                     stored_size,
                     media_type,
                 })

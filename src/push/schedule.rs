@@ -4,23 +4,28 @@
 //! side. In each: are the tags right already; is the root there; is what the image's source lacks;
 //! which of the root's children are there; bring
 //! the blobs of those that are not; put manifests, children before parents, tags last. An image
-//! without a manifest brings its blobs first and asks for the tag when the manifest is made.
+//! without a manifest looks what its tags stand for, and if that is not it, brings its blobs before its
+//! manifest is made.
 
 mod elsewhere;
+mod former;
 mod outcome;
 mod steps;
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::image::digest::Digest;
+use crate::image::manifest::ManifestError;
 use crate::observe::event::{BlobStatus, Event};
 use crate::push::delivery::{DeliveryState, NodeState, Stage};
 use crate::push::homes::{Freight, Homes, Transfer, Waiter};
 use crate::push::lanes::Lanes;
 use crate::push::plan::{BlobId, Plan, PlannedContent, PlannedNode, RepositoryId};
 use crate::push::report::ErrorReport;
-use crate::registry::client::{Delivery as BlobDelivery, Presence};
+use crate::push::schedule::former::Search;
+use crate::registry::client::{Delivery as BlobDelivery, Presence, Seen};
 
 /// One thing for a worker to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,16 @@ pub(crate) enum Task {
     CheckTag {
         delivery: usize,
         tag: usize,
+    },
+    /// What the tag of an image without a manifest stands for.
+    Look {
+        delivery: usize,
+        tag: usize,
+    },
+    /// The diff_ids of what was found that way.
+    ReadConfig {
+        delivery: usize,
+        former: usize,
     },
     CheckNode {
         delivery: usize,
@@ -61,6 +76,10 @@ enum InTurn {
 pub(crate) enum Ended {
     Hashed(Digest),
     Checked(Presence),
+    /// What is there, where anybody knows.
+    Looked(Option<Seen>),
+    /// The diff_ids of a config that could be read.
+    Read(Option<Vec<Digest>>),
     /// With digest and size, which are news for a layer that was compressed on the way.
     Delivered(BlobDelivery, Digest, u64),
     /// With the blobs that had to be sent again, because the registry had lost them.
@@ -108,6 +127,7 @@ pub(crate) struct ImageState {
     pub(crate) deliveries: usize,
     deliveries_left: usize,
     hashes_left: usize,
+    search: Search,
     pub(crate) started: bool,
 }
 
@@ -132,6 +152,7 @@ impl Schedule {
                 deliveries: planned.deliveries.len(),
                 deliveries_left: planned.deliveries.len(),
                 hashes_left: 0,
+                search: Search::default(),
                 started: false,
             });
         }
@@ -231,6 +252,8 @@ impl Schedule {
             | Task::CheckExpected { delivery, .. }
             | Task::Put { delivery, .. }
                 if !self.deliveries[delivery].is_open() => {}
+            Task::Look { delivery, tag } => self.looked(delivery, tag, how),
+            Task::ReadConfig { delivery, former } => self.config_read(delivery, former, how),
             Task::CheckTag { delivery, tag } => self.tag_checked(delivery, tag, how),
             Task::CheckNode { delivery, node } => self.node_checked(delivery, node, how),
             Task::CheckExpected { delivery, item } => self.expected_checked(delivery, item, how),
@@ -273,6 +296,8 @@ impl Schedule {
 
     fn is_wanted(&self, task: &Task) -> bool {
         match task {
+            // The image waits for all answers, wanted or not.
+            Task::Look { .. } | Task::ReadConfig { .. } => true,
             Task::Hash(_) | Task::Transfer(_) => true,
             Task::CheckNode { delivery, node } => {
                 let state = &self.deliveries[*delivery];
@@ -337,9 +362,18 @@ impl Schedule {
 
     /// All digests that can be known beforehand are: start with the image's repositories.
     fn begin(&mut self, image: usize) {
-        let state = &self.images[image];
-        let deliveries = state.first_delivery..state.first_delivery + state.deliveries;
         match self.plan.settle(image) {
+            Ok(false) if self.plan.listens => self.look(image),
+            settled => self.go_on(image, settled),
+        }
+    }
+
+    /// `settled`: whether there is a manifest.
+    fn go_on(&mut self, image: usize, settled: Result<bool, ManifestError>) {
+        let open = |delivery: &usize| self.deliveries[*delivery].is_open();
+        let deliveries: Vec<usize> = self.numbers_of(image).filter(open).collect();
+        let deliveries = deliveries.into_iter();
+        match settled {
             Ok(true) => deliveries.for_each(|delivery| self.check_tags(delivery)),
             Ok(false) => deliveries.for_each(|delivery| self.bring_parts(delivery)),
             Err(error) => {
@@ -349,9 +383,14 @@ impl Schedule {
         }
     }
 
+    /// The numbers of its deliveries.
+    fn numbers_of(&self, image: usize) -> Range<usize> {
+        let state = &self.images[image];
+        state.first_delivery..state.first_delivery + state.deliveries
+    }
+
     fn fail_image(&mut self, image: usize, error: &ErrorReport) {
-        let first = self.images[image].first_delivery;
-        for delivery in first..first + self.images[image].deliveries {
+        for delivery in self.numbers_of(image) {
             self.fail(delivery, error.clone());
         }
     }

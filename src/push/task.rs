@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::image::compress::{self, Compressor};
+use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::manifest::Manifest;
 use crate::image::reference::{Repository, Tag};
@@ -37,6 +38,15 @@ pub(crate) enum Work {
         name: Name,
     },
     CheckBlob {
+        repository: Repository,
+        digest: Digest,
+        size: u64,
+    },
+    Look {
+        repository: Repository,
+        tag: Tag,
+    },
+    ReadConfig {
         repository: Repository,
         digest: Digest,
         size: u64,
@@ -105,6 +115,19 @@ impl Work {
             } => {
                 let checked = tools.client.check_blob(&repository, &digest, size);
                 checked.map_or_else(|error| Ended::Failed(error.into()), Ended::Checked)
+            }
+            Self::Look { repository, tag } => {
+                let seen = tools.client.look_at_tag(&repository, &tag);
+                seen.map_or_else(|error| Ended::Failed(error.into()), Ended::Looked)
+            }
+            Self::ReadConfig {
+                repository,
+                digest,
+                size,
+            } => {
+                let bytes = tools.client.read_blob(&repository, &digest, size);
+                let config = bytes.and_then(|bytes| Config::parse(&bytes).ok());
+                Ended::Read(config.map(Config::into_diff_ids))
             }
             Self::Transfer(work) => work.run(tools),
             Self::Put(work) => work.run(tools),

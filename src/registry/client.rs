@@ -27,6 +27,7 @@ pub use crate::registry::credentials::{Anonymous, Credentials, Keychain, Login};
 pub use crate::registry::endpoint::{api_host, url};
 pub use crate::registry::login::Checked;
 pub use crate::registry::manifests::{ManifestFailure, ManifestName, Presence};
+pub use crate::registry::read::Seen;
 
 /// How to speak to a registry. No secrets in its `Debug`.
 #[derive(Clone, Debug)]

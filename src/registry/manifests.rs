@@ -44,9 +44,9 @@ pub enum ManifestFailure {
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What is read of a manifest: its own limit, and as much again for what registries put around it.
-const ANSWER_LIMIT: u64 = MAX_MANIFEST + (64 << 10);
+pub(super) const ANSWER_LIMIT: u64 = MAX_MANIFEST + (64 << 10);
 /// Without all four, registries hide what they have.
-const ACCEPTED: [&str; 4] = [
+pub(super) const ACCEPTED: [&str; 4] = [
     media::OCI_MANIFEST,
     media::OCI_INDEX,
     media::DOCKER_MANIFEST,
@@ -250,7 +250,7 @@ fn label(repository: &Repository, name: ManifestName<'_>) -> String {
     }
 }
 
-fn named_digest(answer: &Answer) -> Option<Digest> {
+pub(super) fn named_digest(answer: &Answer) -> Option<Digest> {
     let named = answer.response.header("docker-content-digest")?;
     Digest::parse(named).ok()
 }

@@ -22,6 +22,7 @@ mod login;
 mod manifests;
 mod profile;
 mod reach;
+mod read;
 mod retry;
 mod stream;
 mod transfer;

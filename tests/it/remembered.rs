@@ -107,7 +107,7 @@ fn a_known_archive_costs_one_request_and_its_layers_are_not_read() {
         read_back(&site.registry, &tagged);
 
         for options in [&["--no-cache"][..], &["--compression-level", "3"]] {
-            let output = site.push("app:1", options).expect_code(1);
+            let output = site.push("app:new", options).expect_code(1);
             let error = output.json()["images"][0]["error"]["message"].to_string();
             assert!(error.contains("diff_id"), "{options:?}: {error}");
         }

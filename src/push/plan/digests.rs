@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::image::compress::Method;
 use crate::image::digest::Digest;
-use crate::image::manifest::ManifestError;
+use crate::image::manifest::{Manifest, ManifestError};
 use crate::image::source::Summary;
 use crate::push::made;
-use crate::push::plan::{Blob, BlobId, BlobKey, Origin, Plan, PlannedContent, PlannedNode};
+use crate::push::plan::{Blob, BlobId, BlobKey, Origin, Plan, PlannedContent, PlannedNode, Word};
 
 /// What a plain layer becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,16 +36,17 @@ impl Plan {
                 && let Some(Summary { digest, size }) = find(diff_id, *method)
             {
                 blob.resolved = Some((digest, size));
-                blob.is_remembered = true;
+                blob.word = Word::Cache;
             }
         }
     }
 
-    /// Takes back what was recalled, and every manifest that was made.
+    /// Takes back what was recalled or told, and every manifest that was made.
     pub(crate) fn forget(&mut self) {
-        for blob in self.blobs.iter_mut().filter(|blob| blob.is_remembered) {
+        self.listens = false;
+        for blob in self.blobs.iter_mut().filter(|blob| blob.is_remembered()) {
             blob.resolved = None;
-            blob.is_remembered = false;
+            blob.word = Word::Own;
         }
         for image in &mut self.images {
             if let Some(parts) = image.parts.take() {
@@ -54,9 +55,13 @@ impl Plan {
         }
     }
 
-    /// What became of the layers that are compressed, as far as it is known.
+    /// What became of the layers that are compressed, as far as it is known. Not what the registry says: others
+    /// may have written that, and it need not be what this compressor makes.
     pub(crate) fn compressed(&self) -> Vec<Compressed> {
         let known = |blob: &Blob| {
+            if blob.word == Word::Registry {
+                return None;
+            }
             let Origin::Compressed {
                 diff_id, method, ..
             } = &blob.origin
@@ -132,22 +137,35 @@ impl Plan {
             return Ok(false);
         };
         let manifest = made::manifest(self.format, &config_part, &layer_parts)?;
+        self.replace_parts(image, Self::whole(Arc::new(manifest), config, canonical));
+        Ok(true)
+    }
+
+    /// The content of an image of one manifest.
+    pub(super) fn whole(
+        manifest: Arc<Manifest>,
+        config: BlobId,
+        layers: Vec<BlobId>,
+    ) -> PlannedContent {
         let mut blobs = vec![config];
-        for id in canonical {
+        for id in layers {
             if !blobs.contains(&id) {
                 blobs.push(id);
             }
         }
-        let node = PlannedNode {
-            manifest: Arc::new(manifest),
+        PlannedContent::Manifests(Arc::new(vec![PlannedNode {
+            manifest,
             blobs,
             children: Vec::new(),
             parents: Vec::new(),
-        };
-        let made = PlannedContent::Manifests(Arc::new(vec![node]));
+        }]))
+    }
+
+    /// From now on `image` is `content`; what it was at first is kept.
+    pub(super) fn replace_parts(&mut self, image: usize, content: PlannedContent) {
         let planned = &mut self.images[image];
-        planned.parts = Some(std::mem::replace(&mut planned.content, made));
-        Ok(true)
+        let before = std::mem::replace(&mut planned.content, content);
+        planned.parts.get_or_insert(before);
     }
 
     /// The number under which a blob of the same digest was planned first.

@@ -1,6 +1,6 @@
 //! A registry that is nothing but a few sets, and small images to push there.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -25,6 +25,9 @@ pub(super) struct World {
     pub(super) tags: BTreeMap<(RepositoryName, String), Digest>,
     pub(super) blobs: HashSet<(RepositoryName, Digest)>,
     pub(super) log: Vec<String>,
+    /// Manifests that were put, to be looked at, and the diff_ids that configs hold.
+    pub(super) kept: HashMap<Digest, Arc<Manifest>>,
+    pub(super) configs: HashMap<Digest, Vec<Digest>>,
     pub(super) refuse_mounts: bool,
     /// Blobs that cannot be uploaded.
     pub(super) broken: HashSet<Digest>,
@@ -58,6 +61,16 @@ impl World {
                 let found = self.tags.get(&(name(delivery), tag)).cloned();
                 Ended::Checked(found.map_or(Presence::Absent, Presence::Present))
             }
+            Task::Look { delivery, tag } => {
+                let tag = schedule.deliveries[delivery].tags[tag].0.to_string();
+                self.log.push(format!("GET {}:{tag}", name(delivery)));
+                Ended::Looked(Some(self.look(name(delivery), tag)))
+            }
+            Task::ReadConfig { delivery, former } => {
+                let (digest, _) = schedule.config_of(delivery, former).unwrap();
+                self.log.push(format!("CONFIG {}", digest.short()));
+                Ended::Read(self.configs.get(&digest).cloned())
+            }
             Task::CheckNode { delivery, node } => {
                 let digest = schedule.nodes(delivery).unwrap()[node]
                     .manifest
@@ -79,30 +92,43 @@ impl World {
                 node,
                 tag,
             } => {
-                let digest = schedule.nodes(delivery).unwrap()[node]
-                    .manifest
-                    .digest()
-                    .clone();
                 let tags = &schedule.deliveries[delivery].tags;
-                if let Some(text) = tag.map(|tag| tags[tag].0.to_string())
-                    && self.protected.contains(&text)
-                {
+                let tag = tag.map(|tag| tags[tag].0.to_string());
+                if let Some(text) = tag.as_ref().filter(|tag| self.protected.contains(*tag)) {
                     self.log.push(format!("REFUSED {}:{text}", name(delivery)));
                     return Ended::Failed(refused());
                 }
-                self.manifests.insert((name(delivery), digest.clone()));
-                match tag {
-                    None => self
-                        .log
-                        .push(format!("PUT {}@{}", name(delivery), digest.short())),
-                    Some(tag) => {
-                        let tag = schedule.deliveries[delivery].tags[tag].0.to_string();
-                        self.log.push(format!("PUT {}:{tag}", name(delivery)));
-                        self.tags.insert((name(delivery), tag), digest);
-                    }
-                }
+                let nodes = schedule.nodes(delivery).unwrap();
+                self.put(name(delivery), tag, &nodes[node].manifest);
                 Ended::Put(Vec::new())
             }
+        }
+    }
+
+    fn look(&self, repository: RepositoryName, tag: String) -> Seen {
+        match self.tags.get(&(repository, tag)) {
+            None => Seen {
+                presence: Presence::Absent,
+                manifest: None,
+            },
+            Some(found) => Seen {
+                presence: Presence::Present(found.clone()),
+                manifest: self.kept.get(found).cloned(),
+            },
+        }
+    }
+
+    fn put(&mut self, repository: RepositoryName, tag: Option<String>, manifest: &Arc<Manifest>) {
+        let digest = manifest.digest().clone();
+        self.kept.insert(digest.clone(), Arc::clone(manifest));
+        let line = match &tag {
+            None => format!("PUT {repository}@{}", digest.short()),
+            Some(tag) => format!("PUT {repository}:{tag}"),
+        };
+        self.log.push(line);
+        self.manifests.insert((repository.clone(), digest.clone()));
+        if let Some(tag) = tag {
+            self.tags.insert((repository, tag), digest);
         }
     }
 
