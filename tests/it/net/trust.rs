@@ -3,8 +3,12 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hoist::net::{Failure, FailureKind, Http, Response, Roots, Settings};
+use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
+use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
 
 use super::{assert_failure, get, http, impatient, trusting};
@@ -29,6 +33,62 @@ fn trust_comes_from_files_with_any_number_of_certificates() {
             }
         }
         assert_eq!(server.connections(), 2);
+    }
+}
+
+/// The sessions of a server, and how often one was taken up again.
+#[derive(Debug)]
+struct Sessions {
+    kept: Arc<ServerSessionMemoryCache>,
+    resumed: AtomicUsize,
+}
+
+impl Sessions {
+    fn count(&self, found: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let resumed = usize::from(found.is_some());
+        self.resumed.fetch_add(resumed, Ordering::SeqCst);
+        found
+    }
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.kept.put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.count(self.kept.get(key))
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.count(self.kept.take(key))
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn later_connections_take_up_the_session_of_earlier_ones() {
+    let dir = TempDir::new().unwrap();
+    let authority = Authority::new("tests");
+    let identity = authority.issue(&["127.0.0.1"]);
+    for version in [&TLS12, &TLS13] {
+        let sessions = Arc::new(Sessions {
+            kept: ServerSessionMemoryCache::new(64),
+            resumed: AtomicUsize::new(0),
+        });
+        let mut config = (*identity.server_with(&[], None, &[version])).clone();
+        config.session_storage = Arc::clone(&sessions) as Arc<dyn StoresServerSessions>;
+        let server = Scripted::start_tls(Arc::new(config), [on("GET", "/").then(answer(200))]);
+        let http = trusting(vec![authority.write(dir.path())]);
+        for _ in 0..4 {
+            assert_eq!(get(&http, &server.url("/")).unwrap().status, 200);
+            server.hang_up();
+        }
+        let resumed = sessions.resumed.load(Ordering::SeqCst);
+        assert_eq!((server.connections(), resumed), (4, 3), "{version:?}");
     }
 }
 
