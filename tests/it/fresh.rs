@@ -29,10 +29,10 @@ impl Site {
             registry: Registry::start(kind),
             dir: tempdir().unwrap(),
             spec: spec
-                .layer(1, 3 << 20)
+                .layer(1, 1_200_000)
                 .layer(2, 90_000)
                 .layer(3, 70_000)
-                .layer(4, 2 << 20),
+                .layer(4, 1_200_000),
         };
         site.write();
         site
@@ -49,7 +49,7 @@ impl Site {
     /// Builds it again with another layer at the top.
     fn rebuild(&mut self) {
         self.spec.layers.pop();
-        self.spec = self.spec.clone().layer(5, 2 << 20);
+        self.spec = self.spec.clone().layer(5, 1_200_000);
         self.write();
     }
 
@@ -174,15 +174,14 @@ fn of_a_rebuilt_image_only_the_new_layer_is_compressed() {
             ("GET manifest", 1),
             ("GET blob", 1),
             ("HEAD blob", 3),
-            ("PATCH upload", 1),
             ("PUT upload", 2),
             ("PUT manifest", 1),
             ("HEAD manifest", 0),
         ] {
             assert_eq!(count(&sent, what), expected, "{kind:?}: {what}: {sent:#?}");
         }
-        assert_eq!(sent.len(), 11, "{kind:?}: {sent:#?}");
-        assert_eq!(report["requests"], 11);
+        assert_eq!(sent.len(), 10, "{kind:?}: {sent:#?}");
+        assert_eq!(report["requests"], 10);
         read_back(&site.registry, &report);
         assert_eq!(report["warnings"], json!([]));
     }

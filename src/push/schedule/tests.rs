@@ -1,5 +1,6 @@
 //! Schedules played against a registry that is nothing but a few sets.
 
+mod former;
 mod link;
 mod long_link;
 mod world;

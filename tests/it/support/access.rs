@@ -1,5 +1,6 @@
 //! Access logs of registries as data, whatever form each writes.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -60,6 +61,29 @@ impl Log {
     pub(crate) fn wait_for(&self, target: &str) {
         let seen = self.wait(|state| state.entries.iter().any(|entry| entry.target == target));
         assert!(seen, "no line for {target} in the log:\n{}", self.text());
+    }
+
+    /// Returns when there are as many lines of each method and path as in `requests`.
+    pub(crate) fn wait_for_all(&self, requests: &[(String, String)]) {
+        let mut missing: HashMap<(&str, &str), isize> = HashMap::new();
+        for (method, path) in requests {
+            *missing.entry((method, path)).or_default() += 1;
+        }
+        let is_there = |state: &State| {
+            let mut left = missing.clone();
+            for entry in &state.entries {
+                let path = entry.target.split('?').next().unwrap();
+                if let Some(count) = left.get_mut(&(entry.method.as_str(), path)) {
+                    *count -= 1;
+                }
+            }
+            left.values().all(|count| *count <= 0)
+        };
+        assert!(
+            self.wait(is_there),
+            "not all of {requests:?} in the log:\n{}",
+            self.text()
+        );
     }
 
     /// The port the process says it listens on; none when it ended before.

@@ -70,6 +70,8 @@ pub(crate) struct Registry {
     address: SocketAddr,
     log: Arc<Log>,
     client: Client,
+    /// Method and path of what was asked through [`Registry::request`] and answered.
+    own: Mutex<Vec<(String, String)>>,
     running: Option<Running>,
     // Last, so that the folder goes when nobody writes to it any more.
     dir: TempDir,
@@ -162,6 +164,7 @@ impl Registry {
         Self {
             kind,
             client: Client::new(&setup),
+            own: Mutex::default(),
             setup,
             address,
             log,
@@ -218,11 +221,12 @@ impl Registry {
     /// Every request answered until now, in the order of the registry's log.
     pub(crate) fn access(&self) -> Vec<Access> {
         if self.kind != Kind::Serve && self.running.is_some() {
-            // The log comes through a pipe: what was answered before this request was answered is
-            // in front of it.
+            // The log comes through a pipe, in about the order of the answers: a large one may be whole
+            // here before it is in the log there.
             let marker = self.log.marker();
             self.request("GET", &marker, &[], b"");
             self.log.wait_for(&marker);
+            self.log.wait_for_all(&self.own.lock().unwrap());
         }
         self.log.entries()
     }
@@ -246,7 +250,10 @@ impl Registry {
             "http"
         };
         let url = format!("{scheme}://{}{path}", self.host());
-        self.client.request(method, &url, headers, body)
+        let reply = self.client.request(method, &url, headers, body);
+        let path = path.split('?').next().unwrap().to_string();
+        self.own.lock().unwrap().push((method.to_string(), path));
+        reply
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
