@@ -4,7 +4,7 @@
 //! can look at the time, at the switch and for an early answer. To a host behind a proxy that speaks TLS
 //! itself there is TLS in TLS.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +182,15 @@ impl Write for Link {
             Err(error) if !is_pause(&error) || taken == 0 => Err(error),
             _ => Ok(taken),
         }
+    }
+
+    /// All the records that are ready go out in one call.
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let Self::Socket(stream) = self {
+            return (&**stream).write_vectored(parts);
+        }
+        let first = parts.iter().find(|part| !part.is_empty());
+        self.write(first.map_or(&[], |part| part))
     }
 
     fn flush(&mut self) -> io::Result<()> {
