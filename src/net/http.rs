@@ -9,8 +9,9 @@ use ureq::http::{HeaderName, HeaderValue, Method as Verb, Request as Message, Ur
 use ureq::{Agent, Body, SendBody};
 
 use super::dial::{Dialer, Known, Origin};
-use super::exchange::{Exchange, Metered};
+use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind, Fault};
+use super::metered::Metered;
 use super::redact::secrets_of;
 use super::request::{Method, Payload, Request, Response, Settings};
 use super::resolve::Later;

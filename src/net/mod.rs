@@ -10,6 +10,7 @@ mod distinguished;
 mod exchange;
 mod failure;
 mod http;
+mod metered;
 mod proxy;
 mod redact;
 mod request;
