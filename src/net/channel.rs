@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::{RecvFlags, recv};
 use rustls::ClientConnection;
 
 use super::failure::Fault;
@@ -131,23 +132,20 @@ impl Channel {
 
     /// Looks without waiting. Under TLS the bytes found are kept and come with the next pull.
     pub(super) fn peek(&mut self) -> Peek {
-        if self.stream.set_nonblocking(true).is_err() {
-            return Peek::Ended;
-        }
         let found = match &mut self.link {
-            Link::Socket(stream) => stream.peek(&mut [0; 1]).map(|there| match there {
-                0 => Peek::Ended,
-                _ => Peek::Bytes,
-            }),
-            Link::Tls(layer) => layer.peek(),
-        };
-        let blocking = self.stream.set_nonblocking(false);
-        match found {
-            Ok(found) if blocking.is_ok() => found,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && blocking.is_ok() => {
-                Peek::Nothing
+            Link::Socket(stream) => peek_at(stream),
+            Link::Tls(layer) => {
+                if self.stream.set_nonblocking(true).is_err() {
+                    return Peek::Ended;
+                }
+                let found = layer.peek();
+                self.stream.set_nonblocking(false).and(found)
             }
-            _ => Peek::Ended,
+        };
+        match found {
+            Ok(found) => found,
+            Err(error) if is_pause(&error) => Peek::Nothing,
+            Err(_) => Peek::Ended,
         }
     }
 }
@@ -263,6 +261,15 @@ impl Layer {
             told(self.fault.insert(fault))
         })
     }
+}
+
+/// One call into the system, where a socket that is told not to block, and then to, would take three.
+fn peek_at(stream: &TcpStream) -> io::Result<Peek> {
+    let (_, there) = recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    Ok(match there {
+        0 => Peek::Ended,
+        _ => Peek::Bytes,
+    })
 }
 
 fn told(fault: &Fault) -> io::Error {
