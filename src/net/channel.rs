@@ -4,6 +4,7 @@
 //! can look at the time, at the switch and for an early answer. To a host behind a proxy that speaks TLS
 //! itself there is TLS in TLS.
 
+use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -123,6 +124,22 @@ impl Channel {
             *data = &data[taken..];
         }
         Ok(data.is_empty() && !layer.is_pending())
+    }
+
+    /// Whether bytes go out as they are, so that those of a file need not come by us.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.link, Link::Socket(_))
+    }
+
+    /// Sends up to `most` bytes of a file without having them in hand: how many.
+    ///
+    /// # Errors
+    /// Those of the connection as well as those of the file, and `UnexpectedEof` at its end.
+    pub(super) fn send_from(&self, file: &File, position: u64, most: usize) -> io::Result<usize> {
+        match send_file(&self.stream, file, position, most)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
+        }
     }
 
     /// Reads what is there, or waits for a step; 0 at the end.
@@ -270,6 +287,16 @@ fn peek_at(stream: &TcpStream) -> io::Result<Peek> {
         0 => Peek::Ended,
         _ => Peek::Bytes,
     })
+}
+
+#[cfg(target_os = "linux")]
+fn send_file(to: &TcpStream, file: &File, mut position: u64, most: usize) -> io::Result<usize> {
+    Ok(rustix::fs::sendfile(to, file, Some(&mut position), most)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_file(_: &TcpStream, _: &File, _: u64, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn told(fault: &Fault) -> io::Error {

@@ -4,8 +4,10 @@
 //! caller's thread: so the exchange is found there.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, FailureKind, Fault};
@@ -26,6 +28,18 @@ pub(super) struct Exchange {
     /// Everything of the payload has been taken: an answer is no longer early.
     taken: Cell<bool>,
     payload_error: RefCell<Option<io::Error>>,
+    /// The connection sends from files without being given their bytes.
+    takes_files: Cell<bool>,
+    /// Handed over to the connection, for which ureq has filler.
+    piece: RefCell<Option<Piece>>,
+}
+
+/// A place in a file, from where the next bytes of the payload go out.
+pub(super) struct Piece {
+    pub(super) file: Arc<File>,
+    pub(super) position: u64,
+    /// Bytes of the whole payload that have not gone out.
+    pub(super) owed: u64,
 }
 
 thread_local! {
@@ -55,6 +69,8 @@ impl Exchange {
             body_sent: Cell::new(0),
             taken: Cell::new(false),
             payload_error: RefCell::new(None),
+            takes_files: Cell::new(false),
+            piece: RefCell::new(None),
         }
     }
 
@@ -111,9 +127,34 @@ impl Exchange {
         *self.payload_error.borrow_mut() = Some(error);
     }
 
+    pub(super) fn takes_files(&self) -> bool {
+        self.takes_files.get()
+    }
+
+    pub(super) fn set_takes_files(&self, takes: bool) {
+        self.takes_files.set(takes);
+    }
+
+    pub(super) fn hand_over(&self, piece: Piece) {
+        *self.piece.borrow_mut() = Some(piece);
+    }
+
+    pub(super) fn take_piece(&self) -> Option<Piece> {
+        self.piece.borrow_mut().take()
+    }
+
     /// So much of the payload is about to be sent.
     pub(super) fn goes_out(&self, bytes: u64) {
         self.body_sent.set(self.body_sent.get() + bytes);
+    }
+
+    /// The payload failed when `unsent` bytes of what was to go out were still there.
+    pub(super) fn cut_short(&self, error: io::Error, unsent: usize) -> Fault {
+        let sent = self.body_sent.get().saturating_sub(unsent as u64);
+        self.body_sent.set(sent);
+        let fault = Fault::new(FailureKind::Payload, error.to_string());
+        self.payload_failed(error);
+        fault
     }
 
     pub(super) fn body_sent(&self) -> u64 {

@@ -13,7 +13,7 @@ use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind, Fault};
 use super::metered::Metered;
 use super::redact::secrets_of;
-use super::request::{Method, Payload, Request, Response, Settings};
+use super::request::{Method, Request, Response, Settings};
 use super::resolve::Later;
 use super::secret::Secret;
 use super::stash::{Line, Stash};
@@ -171,18 +171,16 @@ impl Http {
         let carried = self.credentials(&request);
         let mut message = message(&request)?;
         let headers = message.headers_mut();
-        let payload = match request.payload {
-            Payload::Sized(reader, size) if size > 0 => {
-                headers.insert(header::CONTENT_LENGTH, size.into());
-                Some(Metered::new(reader, Some(size), exchange))
-            }
-            Payload::Chunked(reader) => {
-                let chunked = HeaderValue::from_static("chunked");
-                headers.insert(header::TRANSFER_ENCODING, chunked);
-                Some(Metered::new(reader, None, exchange))
-            }
-            Payload::Sized(..) | Payload::Empty => None,
-        };
+        let payload = Metered::new(request.payload, exchange);
+        if let Some(payload) = &payload {
+            match payload.left() {
+                Some(size) => headers.insert(header::CONTENT_LENGTH, size.into()),
+                None => {
+                    let chunked = HeaderValue::from_static("chunked");
+                    headers.insert(header::TRANSFER_ENCODING, chunked)
+                }
+            };
+        }
         let takes_body = matches!(request.method, Method::Post | Method::Put | Method::Patch);
         let answer = match payload {
             Some(mut payload) => {

@@ -2,48 +2,68 @@
 //! exchange is stopped.
 
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Piece};
+use super::request::{FilePart, Payload};
 
-/// A payload on its way to ureq, which would spin for ever on a sized body that ends early.
+/// What ureq, which would spin for ever on a sized body that ends early, reads a payload from.
 pub(super) struct Metered<'a> {
-    reader: &'a mut (dyn Read + Send),
+    supply: Supply<'a>,
     /// Bytes still owed, for sized payloads.
     left: Option<u64>,
     exchange: Rc<Exchange>,
 }
 
+enum Supply<'a> {
+    Reader(&'a mut (dyn Read + Send)),
+    File(FilePart<'a>),
+}
+
 impl<'a> Metered<'a> {
-    pub(super) fn new(
-        reader: &'a mut (dyn Read + Send),
-        size: Option<u64>,
-        exchange: &Rc<Exchange>,
-    ) -> Self {
-        Metered {
-            reader,
-            left: size,
-            exchange: Rc::clone(exchange),
-        }
+    /// `None` where there is nothing to send.
+    pub(super) fn new(payload: Payload<'a>, exchange: &Rc<Exchange>) -> Option<Self> {
+        let (supply, left) = match payload {
+            Payload::Empty => return None,
+            Payload::Sized(reader, size) => (Supply::Reader(reader), Some(size)),
+            Payload::File(part) => {
+                let size = part.size;
+                (Supply::File(part), Some(size))
+            }
+            Payload::Chunked(reader) => (Supply::Reader(reader), None),
+        };
+        let exchange = Rc::clone(exchange);
+        (left != Some(0)).then_some(Metered {
+            supply,
+            left,
+            exchange,
+        })
     }
 
-    /// Fills at least half of `room` unless the payload ends: small reads would be small packets.
-    fn fill(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled <= room.len() / 2 {
-            match self.reader.read(&mut room[filled..]) {
-                Ok(0) => break,
-                Ok(n) => filled = room.len().min(filled + n),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// Bytes still to come, where that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.left
+    }
+
+    /// The next bytes into `room`, or a word to the connection about where they are.
+    fn take(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let taken = match &mut self.supply {
+            Supply::Reader(reader) => fill(reader, room)?,
+            Supply::File(part) if self.exchange.takes_files() => {
+                self.exchange.hand_over(Piece {
+                    file: Arc::clone(&part.file),
+                    position: part.position,
+                    owed: self.left.unwrap_or_default(),
+                });
+                part.pass(room.len())
             }
-        }
+            Supply::File(part) => fill(part, room)?,
+        };
         match self.left {
-            Some(left) if filled == 0 => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("data ended {left} bytes early"),
-            )),
-            _ => Ok(filled),
+            Some(left) if taken == 0 => Err(ended_early(left)),
+            _ => Ok(taken),
         }
     }
 }
@@ -59,10 +79,10 @@ impl Read for Metered<'_> {
             // ureq wants the rest before it reads the answer; the connection swallows this filler.
             self.left.map_or(0, |_| most)
         } else {
-            match self.fill(&mut buf[..most]) {
-                Ok(filled) => {
-                    self.exchange.goes_out(filled as u64);
-                    filled
+            match self.take(&mut buf[..most]) {
+                Ok(taken) => {
+                    self.exchange.goes_out(taken as u64);
+                    taken
                 }
                 Err(error) => {
                     self.exchange.payload_failed(error);
@@ -75,4 +95,40 @@ impl Read for Metered<'_> {
         self.exchange.set_payload_taken(done);
         Ok(taken)
     }
+}
+
+impl FilePart<'_> {
+    fn pass(&mut self, bytes: usize) -> usize {
+        self.position += bytes as u64;
+        (self.taken)(bytes as u64);
+        bytes
+    }
+}
+
+impl Read for FilePart<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.position)?;
+        Ok(self.pass(read))
+    }
+}
+
+/// Fills at least half of `room` unless the payload ends: small reads would be small packets.
+fn fill(reader: &mut dyn Read, room: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled <= room.len() / 2 {
+        match reader.read(&mut room[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled = room.len().min(filled + n),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+pub(super) fn ended_early(left: u64) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        format!("data ended {left} bytes early: was it changed while it was read?"),
+    )
 }

@@ -1,7 +1,9 @@
 //! What goes in and what comes out: settings, a request, its payload, the response.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::proxy::Proxies;
@@ -93,8 +95,21 @@ pub enum Payload<'a> {
     Empty,
     /// Exactly so many bytes.
     Sized(&'a mut (dyn Read + Send), u64),
+    /// Exactly so many bytes of a file.
+    File(FilePart<'a>),
     /// Chunked transfer coding.
     Chunked(&'a mut (dyn Read + Send)),
+}
+
+/// Bytes that lie in a file, which the system can send without our having them in hand.
+pub struct FilePart<'a> {
+    pub file: Arc<File>,
+    /// Where they begin.
+    pub position: u64,
+    /// How many there are; a file that ends before is a failure of the payload.
+    pub size: u64,
+    /// Told of each piece how long it is, when its turn comes.
+    pub taken: &'a mut (dyn FnMut(u64) + Send),
 }
 
 /// A status, headers, and a body that is bounded when it is read.

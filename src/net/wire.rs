@@ -7,14 +7,16 @@
 //! or goes on reading, a look now and then finds the answer.
 
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 
 use super::channel::{Channel, Peek};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Piece};
 use super::failure::{FailureKind, Fault};
+use super::metered::ended_early;
 use super::switch::Switch;
 use super::tunnel::Relay;
 
@@ -58,36 +60,89 @@ impl Wire {
         }
     }
 
-    /// Sends from the output buffer, or what has taken its place; stops in the middle when an answer is
-    /// there.
+    /// Sends the first `amount` bytes of the output buffer, or `instead` of them.
     fn send(
         &mut self,
         amount: usize,
         instead: Option<&[u8]>,
         stall: Duration,
     ) -> Result<Sent, Fault> {
-        let total = instead.map_or(amount, <[u8]>::len);
         let mut sent = 0;
+        let step = |channel: &mut Channel, buffers: &mut LazyBuffers| {
+            let all = instead.unwrap_or(&buffers.output()[..amount]);
+            let mut rest = &all[sent..];
+            let step = channel.push(&mut rest);
+            sent = all.len() - rest.len();
+            step
+        };
+        self.pump(stall, step).map_err(|error| Fault::of_io(&error))
+    }
+
+    /// Sends `amount` bytes from a file, which the system reads itself where it can.
+    fn send_piece(
+        &mut self,
+        mut piece: Piece,
+        amount: usize,
+        exchange: &Exchange,
+    ) -> Result<Sent, Fault> {
+        let mut left = amount;
+        let step = |channel: &mut Channel, _: &mut LazyBuffers| {
+            let sent = channel.send_from(&piece.file, piece.position, left)?;
+            piece.position += sent as u64;
+            piece.owed -= sent as u64;
+            left -= sent;
+            Ok(left == 0)
+        };
+        match self.pump(exchange.stall, step) {
+            Err(error) if !is_of_connection(&error) => self.send_copy(&piece, left, exchange),
+            outcome => outcome.map_err(|error| Fault::of_io(&error)),
+        }
+    }
+
+    /// Sends what the system does not send from the file: perhaps there is nothing, which reading tells.
+    fn send_copy(
+        &mut self,
+        piece: &Piece,
+        amount: usize,
+        exchange: &Exchange,
+    ) -> Result<Sent, Fault> {
+        exchange.set_takes_files(false);
+        let room = &mut self.buffers.output()[..amount];
+        let copied = piece.file.read_exact_at(room, piece.position);
+        copied.map_err(|error| {
+            let error = match error.kind() {
+                io::ErrorKind::UnexpectedEof => ended_early(piece.owed),
+                _ => error,
+            };
+            exchange.cut_short(error, amount)
+        })?;
+        self.send(amount, None, exchange.stall)
+    }
+
+    /// Repeats a step of sending until it has all gone to the system; stops in the middle when an answer
+    /// is there.
+    fn pump(
+        &mut self,
+        stall: Duration,
+        mut step: impl FnMut(&mut Channel, &mut LazyBuffers) -> io::Result<bool>,
+    ) -> io::Result<Sent> {
         let mut moved = Instant::now();
         loop {
-            let all = instead.unwrap_or(&self.buffers.output()[..amount]);
-            let mut rest = &all[sent..];
-            let step = self.channel.push(&mut rest);
-            sent = total - rest.len();
-            match step {
+            match step(&mut self.channel, &mut self.buffers) {
                 Ok(true) => return Ok(Sent::All),
                 Ok(false) => moved = Instant::now(),
                 Err(error) if is_pause(&error) => {
-                    self.switch.check()?;
-                    if self.look()? {
+                    self.switch.check().map_err(io::Error::other)?;
+                    if self.look().map_err(io::Error::other)? {
                         return Ok(Sent::Answered);
                     }
                     if moved.elapsed() >= stall {
                         let message = format!("no byte was taken for {stall:?}");
-                        return Err(Fault::new(FailureKind::Stalled, message));
+                        let fault = Fault::new(FailureKind::Stalled, message);
+                        return Err(io::Error::other(fault));
                     }
                 }
-                Err(error) => return Err(Fault::of_io(&error)),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -152,7 +207,9 @@ impl Transport for Wire {
             self.aged = true;
             self.spent = self.relay.is_some();
             self.since_look = 0;
+            exchange.set_takes_files(self.channel.is_plain());
         }
+        let piece = exchange.take_piece();
         if amount == 0 || self.broken.is_some() {
             return Ok(());
         }
@@ -160,7 +217,11 @@ impl Transport for Wire {
         let relay = self.relay.as_ref().filter(|_| begins);
         let head = relay.map(|relay| relay.rewrite(&self.buffers.output()[..amount]));
         let head = head.as_ref().map(|head| head.as_slice());
-        let outcome = match self.send(amount, head, exchange.stall) {
+        let outcome = match piece {
+            Some(piece) => self.send_piece(piece, amount, &exchange),
+            None => self.send(amount, head, exchange.stall),
+        };
+        let outcome = match outcome {
             Ok(Sent::All) if self.since_look >= LOOK_EVERY && !exchange.payload_taken() => {
                 self.look().map(|there| match there {
                     true => Sent::Answered,
@@ -228,6 +289,16 @@ pub(super) fn is_pause(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// Whether it is the connection that is broken, rather than the file unfit to be sent from: reading it
+/// will tell.
+fn is_of_connection(error: &io::Error) -> bool {
+    let told = error.get_ref().is_some();
+    told || matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut
     )
 }
 

@@ -3,6 +3,7 @@
 
 mod early;
 mod failures;
+mod files;
 mod malformed;
 mod shutdown;
 mod trust;

@@ -3,9 +3,10 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use hoist::net::{Http, Method, Payload};
+use hoist::net::{FilePart, Http, Method, Payload};
 use tempfile::TempDir;
 
+use super::files::hole;
 use super::{BIG, http, send, trusting};
 use crate::support::scripted::{Scripted, Then, answer, early, on};
 use crate::support::tls::Authority;
@@ -19,20 +20,27 @@ const EARLY: [(u16, Then); 3] = [
 
 fn assert_answered_early(server: &Scripted, http: &Http, status: u16) {
     let before = server.connections();
-    for round in 0..5 {
+    for round in 0..6 {
         let mut reader = io::repeat(7).take(BIG);
-        let payload = match round % 2 {
+        let mut from_file = 0;
+        let payload = match round % 3 {
             0 => Payload::Sized(&mut reader, BIG),
-            _ => Payload::Chunked(&mut reader),
+            1 => Payload::Chunked(&mut reader),
+            _ => Payload::File(FilePart {
+                file: hole(BIG),
+                position: 0,
+                size: BIG,
+                taken: &mut |bytes| from_file += bytes,
+            }),
         };
         let response = send(http, Method::Put, &server.url("/early"), payload).unwrap();
         assert_eq!((response.status, &response.body[..]), (status, &b"no"[..]));
         assert!(response.body_sent >= 100_000 && response.body_sent < BIG);
-        // The filler that ureq wants is not taken from the reader.
-        assert_eq!(response.body_sent, BIG - reader.limit());
+        // The filler that ureq wants is not taken from the payload.
+        assert_eq!(response.body_sent, BIG - reader.limit() + from_file);
     }
     // A connection with half a body on it is not used again.
-    assert_eq!(server.connections(), before + 5);
+    assert_eq!(server.connections(), before + 6);
 }
 
 #[test]

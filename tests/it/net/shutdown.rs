@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use hoist::net::{Failure, FailureKind, Http, Response};
 use rustix::net::{AddressFamily, SocketType};
 
+use super::files::put_hole;
 use super::{BIG, STALL, assert_failure, get, http, impatient, put};
 use crate::support::scripted::{Gate, Scripted, answer, held, on};
 
@@ -47,6 +48,7 @@ fn shutdown_ends_what_is_being_sent() {
     let server = Scripted::start([on("*", "/").then(held(&gate, answer(200)))]);
     let url = server.url("/");
     assert_ends(|http| put(http, &url, BIG), || gate.wait_for(1));
+    assert_ends(|http| put_hole(http, &url, BIG), || gate.wait_for(2));
     gate.open();
 }
 
