@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::image::digest::Digest;
 use crate::image::docker::{self, Members};
 use crate::image::error::{ErrorKind, ImageError};
-use crate::image::file::SourceFile;
+use crate::image::file::{Positioned, SourceFile};
 use crate::image::found::{Broken, Found, Watch};
 use crate::image::magic;
 use crate::image::merge::Merge;
@@ -69,10 +69,20 @@ impl Source for SourceFile {
     }
 
     fn open(&self, place: &Place, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.find(place, offset)?))
+    }
+
+    fn in_file(&self, place: &Place, offset: u64) -> io::Result<Option<Positioned>> {
+        self.find(place, offset).map(Some)
+    }
+}
+
+impl SourceFile {
+    fn find(&self, place: &Place, offset: u64) -> io::Result<Positioned> {
         let Place::Extent { offset: start } = place else {
             return Err(no_files());
         };
-        Ok(Box::new(self.at(start.saturating_add(offset))?))
+        self.at(start.saturating_add(offset))
     }
 }
 

@@ -85,30 +85,33 @@ impl SourceFile {
     }
 
     pub(crate) fn at(&self, position: u64) -> io::Result<Positioned> {
-        Ok(Positioned {
-            file: self.file()?,
-            position,
-        })
+        Ok(Positioned::new(self.file()?, position))
     }
 }
 
 /// Reads a shared file without moving its one cursor.
-pub(crate) struct Positioned {
+#[derive(Debug)]
+pub struct Positioned {
     file: Arc<File>,
     position: u64,
 }
 
 impl Positioned {
-    pub(crate) fn position(&self) -> u64 {
+    pub(crate) fn new(file: Arc<File>, position: u64) -> Self {
+        Self { file, position }
+    }
+
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    pub fn position(&self) -> u64 {
         self.position
     }
 
     /// Another reader that stands at the same place.
     pub(crate) fn again(&self) -> Self {
-        Self {
-            file: Arc::clone(&self.file),
-            position: self.position,
-        }
+        Self::new(Arc::clone(&self.file), self.position)
     }
 }
 

@@ -8,12 +8,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::image::digest::Digest;
 use crate::image::error::ImageError;
+use crate::image::file::Positioned;
 use crate::image::found::{Broken, Found};
 use crate::image::manifest::{Descriptor, MAX_MANIFEST, Manifest};
 use crate::image::oci::{self, Blobs, Listing, MAX_LIST, MISSING, STOPPED};
@@ -113,6 +114,14 @@ impl Folder {
         let folder = self.path.join("blobs").join(digest.algorithm_name());
         folder.join(digest.encoded())
     }
+
+    fn at(&self, place: &Place, offset: u64) -> io::Result<Positioned> {
+        let Place::Blob(digest) = place else {
+            return Err(io::Error::other("a folder has no extents"));
+        };
+        let file = File::open(self.blob_path(digest))?;
+        Ok(Positioned::new(file.into(), offset))
+    }
 }
 
 impl Source for Folder {
@@ -121,14 +130,11 @@ impl Source for Folder {
     }
 
     fn open(&self, place: &Place, offset: u64) -> io::Result<Box<dyn Read + Send>> {
-        let Place::Blob(digest) = place else {
-            return Err(io::Error::other("a folder has no extents"));
-        };
-        let mut file = File::open(self.blob_path(digest))?;
-        if offset > 0 {
-            file.seek(SeekFrom::Start(offset))?;
-        }
-        Ok(Box::new(file))
+        Ok(Box::new(self.at(place, offset)?))
+    }
+
+    fn in_file(&self, place: &Place, offset: u64) -> io::Result<Option<Positioned>> {
+        self.at(place, offset).map(Some)
     }
 }
 

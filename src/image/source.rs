@@ -11,6 +11,8 @@ use crate::image::manifest::{self, Descriptor, Manifest};
 use crate::image::name::FoundName;
 use crate::image::platform::Platform;
 
+pub use crate::image::file::Positioned;
+
 /// A file or folder that holds images and gives out their bytes.
 pub trait Source: Send + Sync {
     /// The path the user would recognise, for messages.
@@ -18,6 +20,12 @@ pub trait Source: Send + Sync {
 
     /// Reads what lies at `place`, from `offset` on. May be called by many threads at once.
     fn open(&self, place: &Place, offset: u64) -> io::Result<Box<dyn Read + Send>>;
+
+    /// The same as a place in a file, where the bytes lie in one as they are: who sends them may leave
+    /// the reading to the system.
+    fn in_file(&self, _place: &Place, _offset: u64) -> io::Result<Option<Positioned>> {
+        Ok(None)
+    }
 
     /// Whether going back costs as much as reading from the start, as in a compressed archive: its
     /// blobs are best read one at a time, in the order of their [`Place::Extent`].
@@ -69,6 +77,16 @@ impl Stored {
         self.place != Place::Elsewhere
     }
 
+    /// How many bytes there are from `offset` on.
+    fn rest(&self, offset: u64) -> io::Result<u64> {
+        self.size.checked_sub(offset).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "offset behind the end of the blob",
+            )
+        })
+    }
+
     /// All the bytes, which must not be more than `limit`.
     pub(crate) fn read(&self, limit: u64) -> Result<Vec<u8>, String> {
         if self.size > limit {
@@ -90,12 +108,7 @@ impl Body for Stored {
     }
 
     fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
-        let rest = self.size.checked_sub(offset).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "offset behind the end of the blob",
-            )
-        })?;
+        let rest = self.rest(offset)?;
         let inner = match &self.place {
             Place::Inline(bytes) => bytes.open(offset)?,
             Place::Elsewhere => {
@@ -105,6 +118,14 @@ impl Body for Stored {
             Place::Blob(_) | Place::Extent { .. } => self.source.open(&self.place, offset)?,
         };
         Ok(Box::new(Exactly { inner, left: rest }))
+    }
+
+    fn in_file(&self, offset: u64) -> io::Result<Option<Positioned>> {
+        self.rest(offset)?;
+        match &self.place {
+            Place::Inline(_) | Place::Elsewhere => Ok(None),
+            Place::Blob(_) | Place::Extent { .. } => self.source.in_file(&self.place, offset),
+        }
     }
 }
 
@@ -127,6 +148,12 @@ pub trait Body: Sync {
     /// A reader of exactly `size() - offset` bytes. One that would end early returns
     /// [`io::ErrorKind::UnexpectedEof`] instead: HTTP clients hang on a body that is too short.
     fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Where these bytes lie, if that is in a file and as they are. It may end early: whoever takes
+    /// them from there has to see to that.
+    fn in_file(&self, _offset: u64) -> io::Result<Option<Positioned>> {
+        Ok(None)
+    }
 }
 
 impl Body for Arc<[u8]> {

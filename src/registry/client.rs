@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::image::reference::Host;
-use crate::net::{self, Failure, FailureKind, Http, Method, Payload, Response};
+use crate::net::{self, Failure, FailureKind, FilePart, Http, Method, Payload, Response};
 use crate::observe::event::Emit;
 use crate::registry::auth::{Asked, Authority, Denied, Pass, Tries};
 use crate::registry::body::{Content, Exactly};
@@ -334,6 +334,14 @@ impl Client {
                 body, from, meter, ..
             } => {
                 meter.seek(*from);
+                if let Some(place) = body.in_file(*from).map_err(unreadable)? {
+                    return submit(Payload::File(FilePart {
+                        file: Arc::clone(place.file()),
+                        position: place.position(),
+                        size: length,
+                        taken: &mut |bytes| meter.add(bytes),
+                    }));
+                }
                 let inner = body.open(*from).map_err(unreadable)?;
                 let mut reader = Exactly::new(inner, length, Some(meter));
                 submit(Payload::Sized(&mut reader, length))

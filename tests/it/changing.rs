@@ -3,12 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hoist::image::source::Body as _;
 use tempfile::tempdir;
 
-use crate::support::archives::{ImageSpec, docker_archive, gzip, noise, oci_archive};
+use crate::support::archives::{ImageSpec, docker_archive, gzip, layout, noise, oci_archive};
 use crate::support::command::{Output, hoist};
 use crate::support::images::{parts, whole};
 use crate::support::packing::zst;
@@ -104,6 +104,22 @@ fn a_push_says_that_its_archive_was_changed() {
             expect_error(&output, &path, words);
         }
     }
+}
+
+/// Of the blobs in a layout only the size was looked at.
+#[test]
+fn a_push_says_that_a_blob_of_a_layout_was_cut() {
+    let dir = tempdir().unwrap();
+    let registry = Registry::start(Kind::Serve);
+    layout(dir.path(), &[image()]);
+    let cut = |folder: &Path| {
+        let blobs = fs::read_dir(folder.join("blobs/sha256")).unwrap();
+        let paths = blobs.map(|entry| entry.unwrap().path());
+        let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+        shrink(&paths.max_by_key(size).unwrap());
+    };
+    let output = push_while(cut, dir.path(), &registry, "cut");
+    expect_error(&output, dir.path(), "bytes early: was it changed");
 }
 
 /// Layers that are compressed on the way are read ahead, from a file that stays open: where its bytes

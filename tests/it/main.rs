@@ -35,6 +35,7 @@ mod proxies;
 mod push;
 mod remembered;
 mod secrets;
+mod sent_from_files;
 mod serve;
 mod settings;
 mod skopeo_dir;
