@@ -211,6 +211,9 @@ fn readme(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// What only the static binary needs.
+const MUSL: &str = "[target.'cfg(target_env = \"musl\")'.dependencies]";
+
 /// The table of the README against the manifest, both ways.
 fn dependencies(manifest: &str, readme: &str) -> Vec<String> {
     let section = |text: &str, heading: &str| {
@@ -218,7 +221,8 @@ fn dependencies(manifest: &str, readme: &str) -> Vec<String> {
         let lines = lines.take_while(|line| !line.starts_with('[') && !line.starts_with("## "));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    let needed = section(manifest, "[dependencies]");
+    let mut needed = section(manifest, "[dependencies]");
+    needed.extend(section(manifest, MUSL));
     let needed = needed.iter().filter_map(|line| line.split_once(" = "));
     let needed: Vec<&str> = needed.map(|(name, _)| name).collect();
     let table = section(readme, "## Dependencies");

@@ -293,10 +293,12 @@ fn a_readme_without_the_two_commands_is_seen() {
 
 #[test]
 fn a_dependency_without_a_reason_is_seen() {
-    let manifest = "[dependencies]\n# Why.\na = \"1\"\nb-c = { version = \"2\" }\n[dev-dependencies]\nd = \"1\"\n";
+    let manifest = format!(
+        "[dependencies]\n# Why.\na = \"1\"\n\n{MUSL}\nb-c = {{ version = \"2\" }}\n[dev-dependencies]\nd = \"1\"\n"
+    );
     let readme = |rows: &str| {
         let text = format!("`x`\n## Dependencies\n\n| dependency | what for |\n|---|---|\n{rows}");
-        dependencies(manifest, &text)
+        dependencies(&manifest, &text)
     };
     assert_eq!(
         readme("| `a`, `b-c` | for `y` | 1 |\n## Next\n| `z` |\n"),
