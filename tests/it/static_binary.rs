@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 use crate::support::registry::{Kind, Registry};
 
+/// 4 MiB, as the README says.
+const LARGEST: u64 = 4 << 20;
+
 #[test]
 fn an_empty_root_is_enough_to_push() {
     let Some(root) = EmptyRoot::new() else { return };
@@ -46,6 +49,16 @@ fn an_empty_root_is_enough_to_ask_for_the_version() {
     assert_eq!(version.status.code(), Some(0));
     let expected = format!("hoist {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(String::from_utf8_lossy(&version.stdout), expected);
+}
+
+#[test]
+fn it_is_no_larger_than_promised() {
+    let Some(root) = EmptyRoot::new() else { return };
+    let size = fs::metadata(root.dir.path().join("hoist")).unwrap().len();
+    assert!(
+        size <= LARGEST,
+        "{size} bytes, {LARGEST} at most; rustup needs its rust-src for that"
+    );
 }
 
 /// A folder with the binary in it, to be the root of the file system.
