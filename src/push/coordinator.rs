@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::observe::event::{Emit, Event, Observer};
 use crate::pool::semaphore::Semaphore;
 use crate::pool::workers::Workers;
-use crate::push::plan::{Expectation, PlannedNode, RepositoryId};
+use crate::push::delivery::DeliveryState;
+use crate::push::plan::{Expectation, PlannedNode};
 use crate::push::report::ErrorReport;
 use crate::push::schedule::{Ended, Schedule, Task};
 use crate::push::task::{Name, NamedBlob, PutWork, Tools, TransferWork, Work};
@@ -77,6 +78,8 @@ impl Coordinator<'_> {
                     if matches!(*how, Ended::Delivered(..) | Ended::Put(_)) {
                         self.permits.grow();
                     }
+                    let offers = self.tools.client.may_offer_manifests();
+                    self.schedule.allow_offers(offers);
                     self.schedule.ended(task, *how);
                     if self.schedule.has_news && !connected_ahead {
                         connected_ahead = true;
@@ -218,26 +221,33 @@ impl Coordinator<'_> {
                     meter: Arc::clone(&home.meter),
                 })
             }
+            Task::Offer { delivery, tag } => Work::Offer {
+                repository: repository(delivery),
+                tag: schedule.deliveries[delivery].tags[tag].0.clone(),
+                manifest: Arc::clone(&schedule.nodes(delivery)?.last()?.manifest),
+            },
             Task::Put {
                 delivery,
                 node,
                 tag,
-            } => {
-                let nodes = schedule.nodes(delivery)?;
-                let name = match tag {
-                    Some(tag) => tag_name(delivery, tag),
-                    None => Name::Digest(nodes[node].manifest.digest().clone()),
-                };
-                Work::Put(PutWork {
-                    repository: repository(delivery),
-                    name,
-                    manifest: Arc::clone(&nodes[node].manifest),
-                    blobs: self.blobs_of(&nodes[node], schedule.deliveries[delivery].repository),
-                    children: (nodes[node].children.iter())
-                        .map(|&child| Arc::clone(&nodes[child].manifest))
-                        .collect(),
-                })
-            }
+            } => Work::Put(self.put(delivery, node, tag.map(|tag| tag_name(delivery, tag)))?),
+        })
+    }
+
+    fn put(&self, delivery: usize, node: usize, tag: Option<Name>) -> Option<PutWork> {
+        let nodes = self.schedule.nodes(delivery)?;
+        let delivery = &self.schedule.deliveries[delivery];
+        let node = &nodes[node];
+        let manifest = Arc::clone(&node.manifest);
+        let children = node.children.iter();
+        Some(PutWork {
+            repository: self.schedule.plan.repositories[delivery.repository].clone(),
+            name: tag.unwrap_or_else(|| Name::Digest(manifest.digest().clone())),
+            manifest,
+            blobs: self.blobs_of(node, delivery),
+            children: children
+                .map(|&child| Arc::clone(&nodes[child].manifest))
+                .collect(),
         })
     }
 
@@ -262,17 +272,18 @@ impl Coordinator<'_> {
         })
     }
 
-    fn blobs_of(&self, node: &PlannedNode, repository: RepositoryId) -> Vec<NamedBlob> {
+    fn blobs_of(&self, node: &PlannedNode, delivery: &DeliveryState) -> Vec<NamedBlob> {
         let blobs = node.blobs.iter().filter_map(|&id| {
             let blob = &self.schedule.plan.blobs[id];
             let (digest, size) = blob.resolved.clone()?;
-            let home = self.schedule.homes.get(id, repository)?;
+            let home = self.schedule.homes.get(id, delivery.repository)?;
             let meter = Arc::clone(&home.meter);
             Some(NamedBlob {
                 digest,
                 size,
                 origin: blob.origin.clone(),
                 is_remembered: blob.is_remembered(),
+                is_taken_for_there: delivery.taken_for_there.contains(&id),
                 meter,
             })
         });

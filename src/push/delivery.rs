@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::image::reference::Tag;
 use crate::observe::event::ImageStatus;
-use crate::push::plan::{Delivery, RepositoryId};
+use crate::push::plan::{BlobId, Delivery, RepositoryId};
 use crate::push::report::ErrorReport;
 use crate::registry::client::Presence;
 
@@ -20,6 +20,8 @@ pub(crate) struct DeliveryState {
     pub(crate) parts_arrived: bool,
     /// What tags stood for before anything was sent.
     pub(crate) seen: HashMap<usize, Presence>,
+    /// Blobs that the registry did not name when it refused the manifest that it was offered.
+    pub(crate) taken_for_there: Vec<BlobId>,
     /// Others wait with what they send until it is known whether the target has what the source lacks.
     pub(crate) unsure: bool,
 }
@@ -75,6 +77,7 @@ impl DeliveryState {
             stage: Stage::New,
             parts_arrived: false,
             seen: HashMap::new(),
+            taken_for_there: Vec::new(),
             unsure: false,
         }
     }

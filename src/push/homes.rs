@@ -249,6 +249,20 @@ impl Homes {
         waiters
     }
 
+    /// Takes back [`Homes::known`]: nobody knows whether `blob` is there.
+    pub(crate) fn forget(&mut self, blob: BlobId, repository: RepositoryId) {
+        let home = self.homes.get(&(blob, repository)).map(|home| &home.state);
+        if !matches!(home, Some(State::Arrived(delivery)) if delivery.arrival == Arrival::Present) {
+            return;
+        }
+        self.homes.remove(&(blob, repository));
+        if let Some(spread) = self.blobs.get_mut(&blob)
+            && spread.present == Some(repository)
+        {
+            spread.present = None;
+        }
+    }
+
     /// What had been thought to be there was not, and was uploaded.
     pub(crate) fn sent_again(&mut self, blob: BlobId, repository: RepositoryId) {
         if let Some(home) = self.homes.get_mut(&(blob, repository)) {

@@ -9,6 +9,8 @@
 
 mod elsewhere;
 mod former;
+mod offer;
+mod order;
 mod outcome;
 mod steps;
 
@@ -16,7 +18,6 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::image::digest::Digest;
 use crate::image::manifest::ManifestError;
 use crate::observe::event::{BlobStatus, Event};
 use crate::push::delivery::{DeliveryState, NodeState, Stage};
@@ -25,68 +26,13 @@ use crate::push::lanes::Lanes;
 use crate::push::plan::{BlobId, Plan, PlannedContent, PlannedNode, RepositoryId};
 use crate::push::report::ErrorReport;
 use crate::push::schedule::former::Search;
-use crate::registry::client::{Delivery as BlobDelivery, Presence, Seen};
-
-/// One thing for a worker to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Task {
-    /// Compute the digest of a layer that came without one.
-    Hash(BlobId),
-    CheckTag {
-        delivery: usize,
-        tag: usize,
-    },
-    /// What the tag of an image without a manifest stands for.
-    Look {
-        delivery: usize,
-        tag: usize,
-    },
-    /// The diff_ids of what was found that way.
-    ReadConfig {
-        delivery: usize,
-        former: usize,
-    },
-    CheckNode {
-        delivery: usize,
-        node: usize,
-    },
-    /// Whether something that the image's source lacks is at the target.
-    CheckExpected {
-        delivery: usize,
-        item: usize,
-    },
-    Transfer(Transfer),
-    /// By digest, or by one of the delivery's tags.
-    Put {
-        delivery: usize,
-        node: usize,
-        tag: Option<usize>,
-    },
-}
+pub(crate) use crate::push::schedule::order::{Ended, Task};
 
 /// What waits for its turn at a source.
 #[derive(Clone, Copy, Debug)]
 enum InTurn {
     Hash(BlobId),
     Transfer(BlobId, RepositoryId),
-}
-
-/// How a task ended.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    Hashed(Digest),
-    Checked(Presence),
-    /// What is there, where anybody knows.
-    Looked(Option<Seen>),
-    /// The diff_ids of a config that could be read.
-    Read(Option<Vec<Digest>>),
-    /// With digest and size, which are news for a layer that was compressed on the way.
-    Delivered(BlobDelivery, Digest, u64),
-    /// With the blobs that had to be sent again, because the registry had lost them.
-    Put(Vec<Digest>),
-    /// What was remembered of a layer is not true.
-    Disproved,
-    Failed(ErrorReport),
 }
 
 pub(crate) struct Schedule {
@@ -107,6 +53,10 @@ pub(crate) struct Schedule {
     unsure: usize,
     active: usize,
     halted: bool,
+    /// Manifests go first, see [`offer`].
+    offers: bool,
+    /// The registry does not answer offers as it should.
+    misled: bool,
     /// Something remembered turned out not to be true, so nothing planned with it counts.
     pub(crate) disproved: bool,
     /// An image turned out not to be there: transfers are about to start.
@@ -171,6 +121,8 @@ impl Schedule {
             hashing: HashMap::new(),
             active: 0,
             halted: false,
+            offers: false,
+            misled: false,
             disproved: false,
             has_news: false,
             events: Vec::new(),
@@ -183,7 +135,8 @@ impl Schedule {
             return None;
         }
         self.admit();
-        let held = |task: &Task| self.unsure > 0 && matches!(task, Task::Put { .. });
+        let sends = |task: &Task| matches!(task, Task::Put { .. } | Task::Offer { .. });
+        let held = |task: &Task| self.unsure > 0 && sends(task);
         while let Some(at) = self.short.iter().position(|task| !held(task)) {
             let task = self.short.remove(at)?;
             if self.is_wanted(&task) {
@@ -250,6 +203,7 @@ impl Schedule {
             Task::CheckTag { delivery, .. }
             | Task::CheckNode { delivery, .. }
             | Task::CheckExpected { delivery, .. }
+            | Task::Offer { delivery, .. }
             | Task::Put { delivery, .. }
                 if !self.deliveries[delivery].is_open() => {}
             Task::Look { delivery, tag } => self.looked(delivery, tag, how),
@@ -257,6 +211,7 @@ impl Schedule {
             Task::CheckTag { delivery, tag } => self.tag_checked(delivery, tag, how),
             Task::CheckNode { delivery, node } => self.node_checked(delivery, node, how),
             Task::CheckExpected { delivery, item } => self.expected_checked(delivery, item, how),
+            Task::Offer { delivery, tag } => self.offered(delivery, tag, how),
             Task::Put {
                 delivery,
                 node,
@@ -306,6 +261,7 @@ impl Schedule {
             }
             Task::CheckTag { delivery, .. }
             | Task::CheckExpected { delivery, .. }
+            | Task::Offer { delivery, .. }
             | Task::Put { delivery, .. } => self.deliveries[*delivery].is_open(),
         }
     }
@@ -487,21 +443,6 @@ impl Schedule {
         blob.resolved
             .as_ref()
             .map_or(blob.stored_size, |(_, size)| *size)
-    }
-}
-
-impl Ended {
-    fn was_broken_off(&self) -> bool {
-        matches!(self, Self::Failed(error) if error.is_interruption())
-    }
-
-    /// The error of one that is no success; of an answer to another question, a sentence that says
-    /// so.
-    fn error(self) -> ErrorReport {
-        match self {
-            Self::Failed(error) => error,
-            other => ErrorReport::local(format!("a task ended in an unexpected way: {other:?}")),
-        }
     }
 }
 

@@ -52,6 +52,11 @@ pub(crate) enum Work {
         size: u64,
     },
     Transfer(TransferWork),
+    Offer {
+        repository: Repository,
+        tag: Tag,
+        manifest: Arc<Manifest>,
+    },
     Put(PutWork),
 }
 
@@ -87,6 +92,8 @@ pub(crate) struct NamedBlob {
     pub(crate) size: u64,
     pub(crate) origin: Origin,
     pub(crate) is_remembered: bool,
+    /// It was only not named when the manifest was offered.
+    pub(crate) is_taken_for_there: bool,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -98,6 +105,8 @@ enum Failed {
     Report(ErrorReport),
     /// What was remembered is not true.
     Disproved,
+    /// These are missing, some of which had not been named before.
+    Lacks(Vec<Digest>),
 }
 
 impl Work {
@@ -130,6 +139,11 @@ impl Work {
                 Ended::Read(config.map(Config::into_diff_ids))
             }
             Self::Transfer(work) => work.run(tools),
+            Self::Offer {
+                repository,
+                tag,
+                manifest,
+            } => offer(&repository, &tag, &manifest, tools),
             Self::Put(work) => work.run(tools),
         }
     }
@@ -148,6 +162,19 @@ fn hash(origin: &Origin, tools: &Tools) -> Ended {
             let message = format!("a layer of {} cannot be read: {error}", subject(path));
             Ended::Failed(ErrorReport::source(message))
         }
+    }
+}
+
+fn offer(repository: &Repository, tag: &Tag, manifest: &Manifest, tools: &Tools) -> Ended {
+    let name = ManifestName::Tag(tag);
+    match tools.client.put_manifest(repository, name, manifest) {
+        Ok(()) => Ended::Put(Vec::new()),
+        Err(ManifestFailure::Missing {
+            digests,
+            lists_all: true,
+            ..
+        }) => Ended::Lacks(digests),
+        Err(failure) => Ended::Failed(failure.into_error().into()),
     }
 }
 
@@ -234,6 +261,10 @@ impl PutWork {
         let Some(missing) = self.put_once(tools)? else {
             return Ok(Vec::new());
         };
+        let is_news = |blob: &NamedBlob| blob.is_taken_for_there && missing.contains(&blob.digest);
+        if self.blobs.iter().any(is_news) {
+            return Err(Failed::Lacks(missing));
+        }
         let mut sent = tools.client.await_blobs(&self.repository, &missing)?;
         self.send_all(&sent, tools)?;
         let Some(still_missing) = self.put_once(tools)? else {
@@ -243,9 +274,7 @@ impl PutWork {
         sent.extend(still_missing);
         match self.attempt(tools) {
             Ok(()) => Ok(sent),
-            Err(ManifestFailure::Missing { error, .. } | ManifestFailure::Other(error)) => {
-                Err(error.into())
-            }
+            Err(failure) => Err(failure.into_error().into()),
         }
     }
 
@@ -275,11 +304,7 @@ impl PutWork {
         if let Some(child) = self.children.iter().find(|child| child.digest() == digest) {
             let name = ManifestName::Digest(digest);
             let put = tools.client.put_manifest(&self.repository, name, child);
-            return put.map_err(|failure| match failure {
-                ManifestFailure::Missing { error, .. } | ManifestFailure::Other(error) => {
-                    error.into()
-                }
-            });
+            return put.map_err(|failure| failure.into_error().into());
         }
         let Some(blob) = self.blobs.iter().find(|blob| blob.digest == *digest) else {
             return Ok(());
@@ -374,6 +399,7 @@ impl From<Failed> for Ended {
         match failed {
             Failed::Report(report) => Self::Failed(report),
             Failed::Disproved => Self::Disproved,
+            Failed::Lacks(digests) => Self::Lacks(digests),
         }
     }
 }

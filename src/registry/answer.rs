@@ -24,6 +24,8 @@ pub(super) struct Refusal {
     pub(super) message: String,
     /// Digests named in `errors[].detail`.
     pub(super) digests: Vec<Digest>,
+    /// Errors that name none.
+    pub(super) nameless: usize,
 }
 
 #[derive(Deserialize)]
@@ -71,8 +73,9 @@ impl Refusal {
             if !message.is_empty() && messages.len() < MOST_CODES && !messages.contains(&message) {
                 messages.push(message);
             }
-            if let Some(detail) = &item.detail {
-                collect_digests(detail, &mut refusal.digests);
+            let detail = item.detail.as_ref();
+            if !detail.is_some_and(|detail| collect_digests(detail, &mut refusal.digests)) {
+                refusal.nameless += 1;
             }
         }
         refusal.message = messages.join(", ");
@@ -205,19 +208,21 @@ fn loose_text(text: &str) -> String {
     clean(&bare.collect::<String>(), MOST_TEXT)
 }
 
-fn collect_digests(value: &Value, found: &mut Vec<Digest>) {
+/// Whether there is any in `value`, and room for it.
+fn collect_digests(value: &Value, found: &mut Vec<Digest>) -> bool {
+    let collect = |any: bool, item: &Value| collect_digests(item, found) || any;
     match value {
-        Value::String(text) => {
-            if let Ok(digest) = Digest::parse(text)
-                && found.len() < MOST_DIGESTS
-                && !found.contains(&digest)
-            {
+        Value::Array(items) => items.iter().fold(false, collect),
+        Value::Object(map) => map.values().fold(false, collect),
+        Value::String(text) => match Digest::parse(text) {
+            Ok(digest) if found.contains(&digest) => true,
+            Ok(digest) if found.len() < MOST_DIGESTS => {
                 found.push(digest);
+                true
             }
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect_digests(item, found)),
-        Value::Object(map) => map.values().for_each(|item| collect_digests(item, found)),
-        _ => {}
+            Ok(_) | Err(_) => false,
+        },
+        _ => false,
     }
 }
 
@@ -278,7 +283,9 @@ mod tests {
         let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
         let body = format!(
             r#"{{"errors":[{{"code":"MANIFEST_BLOB_UNKNOWN","detail":"{one}"}},
-               {{"code":"MANIFEST_BLOB_UNKNOWN","detail":{{"digest":"{two}","x":["{one}","no"]}}}}]}}"#
+               {{"code":"MANIFEST_BLOB_UNKNOWN","detail":{{"digest":"{two}","x":["{one}","no"]}}}},
+               {{"code":"MANIFEST_BLOB_UNKNOWN","detail":"{one}"}},
+               {{"code":"MANIFEST_BLOB_UNKNOWN","detail":["sha256:1"]}}, {{"code":"A"}}]}}"#
         );
         let response = Response {
             status: 400,
@@ -288,6 +295,7 @@ mod tests {
         };
         let refusal = Refusal::read(&response);
         assert_eq!(refusal.digests, [one, two]);
+        assert_eq!(refusal.nameless, 2);
         assert!(refusal.has("MANIFEST_BLOB_UNKNOWN"));
     }
 

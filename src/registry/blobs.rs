@@ -235,7 +235,7 @@ impl Client {
             }
             202 => {
                 let session = self.session(subject.operation, &answer)?;
-                let told = same && self.learned.mounts_tell(session.location().path());
+                let told = same && self.learned.mounts_tell();
                 Ok(Mounted::No { session, told })
             }
             429 | 503 => Err(self.refuse(subject.operation, &answer)),
@@ -274,6 +274,7 @@ impl Client {
             .location(answer)
             .ok_or_else(|| refused("sent no Location".into()))?
             .map_err(|why| refused(format!("its Location {why}")))?;
+        self.learned.look_at_location(location.path());
         let least = answer.response.header("oci-chunk-min-length");
         let least = least.and_then(|text| text.parse().ok()).unwrap_or(0);
         Ok(Session::new(location, least))

@@ -3,6 +3,7 @@
 //! distribution-spec 1.1 "Pushing Manifests". Blobs are checked by the registry; what a tag points at
 //! after a PUT is checked by nobody, so it is looked at here.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::image::digest::Digest;
@@ -34,12 +35,26 @@ pub enum Presence {
     Unknown,
 }
 
-/// A manifest PUT that was refused because these are missing at the registry, though they had been
-/// confirmed: wire rule 9.
+/// Why a manifest was not taken.
 #[derive(Debug)]
 pub enum ManifestFailure {
-    Missing { digests: Vec<Digest>, error: Error },
+    /// These are missing at the registry; nothing else is, where it `lists_all`. If they had been
+    /// confirmed, wire rule 9 says what to do.
+    Missing {
+        digests: Vec<Digest>,
+        lists_all: bool,
+        error: Box<Error>,
+    },
     Other(Error),
+}
+
+impl ManifestFailure {
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::Missing { error, .. } => *error,
+            Self::Other(error) => error,
+        }
+    }
 }
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -55,8 +70,15 @@ pub(super) const ACCEPTED: [&str; 4] = [
 
 /// Why a PUT did not settle the matter.
 enum Unsettled {
-    Missing { digests: Vec<Digest>, error: Error },
+    Missing(Missing, Box<Error>),
     Halted(Halt),
+}
+
+/// What a refusal says that is missing.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Missing {
+    digests: Vec<Digest>,
+    lists_all: bool,
 }
 
 impl Client {
@@ -134,24 +156,31 @@ impl Client {
     ) -> Result<(), ManifestFailure> {
         let operation = format!("upload of {}", label(repository, name));
         let mut budget = self.budget();
-        let mut missing = Vec::new();
+        let mut missing = Missing::default();
         let put = self.retry(&mut budget, || {
             match self.put_once(&operation, repository, name, manifest) {
                 Ok(()) => Ok(()),
                 Err(Unsettled::Halted(halt)) => Err(halt),
-                Err(Unsettled::Missing { digests, error }) => {
-                    missing = digests;
-                    Err(error.into())
+                Err(Unsettled::Missing(what, error)) => {
+                    missing = what;
+                    Err(Halt::Fail(error))
                 }
             }
         });
-        put.map_err(|error| match missing.is_empty() {
+        put.map_err(|error| match missing.digests.is_empty() {
             true => ManifestFailure::Other(error),
             false => ManifestFailure::Missing {
-                digests: missing,
-                error,
+                digests: missing.digests,
+                lists_all: missing.lists_all,
+                error: Box::new(error),
             },
         })
+    }
+
+    /// Whether a manifest may be put before it is known what of it is there: the registry takes none that
+    /// lacks anything, and says what.
+    pub fn may_offer_manifests(&self) -> bool {
+        self.learned.may_offer(self.profile)
     }
 
     fn put_once(
@@ -174,9 +203,7 @@ impl Client {
                 let halt = self.refuse(operation, &answer);
                 match halt {
                     Halt::Fail(error) if is_missing(&refusal) => {
-                        let digests = missing(manifest, &refusal.digests);
-                        let error = *error;
-                        return Err(Unsettled::Missing { digests, error });
+                        return Err(Unsettled::Missing(missing(manifest, &refusal), error));
                     }
                     other => other,
                 }
@@ -267,14 +294,27 @@ fn is_missing(refusal: &Refusal) -> bool {
     refusal.has("MANIFEST_BLOB_UNKNOWN") || refusal.has("BLOB_UNKNOWN")
 }
 
-/// What a refusal names of the manifest's blobs and children; all of them when it names none.
-fn missing(manifest: &Manifest, named: &[Digest]) -> Vec<Digest> {
+/// What a refusal names of the manifest's blobs and children; all of them when it names none. It lists
+/// all where it says nothing else.
+fn missing(manifest: &Manifest, refusal: &Refusal) -> Missing {
     let descriptors = manifest.blobs().chain(manifest.children());
     let mut all: Vec<Digest> = descriptors.map(|d| d.digest.clone()).collect();
     all.sort_unstable();
     all.dedup();
+    let named: HashSet<&Digest> = refusal.digests.iter().collect();
     let chosen: Vec<Digest> = all.iter().filter(|d| named.contains(d)).cloned().collect();
-    if chosen.is_empty() { all } else { chosen }
+    let names_ours = chosen.len() == named.len() && refusal.nameless == 0;
+    let lists_all = names_ours && refusal.codes == ["MANIFEST_BLOB_UNKNOWN"];
+    match chosen.is_empty() {
+        true => Missing {
+            digests: all,
+            lists_all: false,
+        },
+        false => Missing {
+            digests: chosen,
+            lists_all,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -296,12 +336,32 @@ mod tests {
     fn only_what_the_manifest_names_can_be_missing() {
         let [a, b, c, stranger] = [b"a", b"b", b"c", b"d"].map(|x| Digest::of(x));
         let manifest = manifest(&a, &[&b, &c, &b]);
-        assert_eq!(missing(&manifest, &[]).len(), 3);
-        assert_eq!(missing(&manifest, std::slice::from_ref(&stranger)).len(), 3);
-        let named = [stranger, c.clone(), b.clone(), b.clone()];
-        let mut both = [b, c];
-        both.sort_unstable();
-        assert_eq!(missing(&manifest, &named), both);
+        let (unknown, other) = ("MANIFEST_BLOB_UNKNOWN", "UNKNOWN");
+        for (codes, named, nameless, digests, lists_all) in [
+            (&[unknown][..], &[][..], 1, &[&a, &b, &c][..], false),
+            (&[unknown], &[&stranger], 0, &[&a, &b, &c], false),
+            (&[unknown], &[&stranger, &c, &b], 0, &[&b, &c], false),
+            (&[unknown, other], &[&c], 0, &[&c], false),
+            (&["BLOB_UNKNOWN"], &[&c], 0, &[&c], false),
+            (&[unknown], &[&c], 1, &[&c], false),
+            (&[unknown], &[&c, &b], 0, &[&b, &c], true),
+            (&[unknown], &[&c], 0, &[&c], true),
+        ] {
+            let refusal = Refusal {
+                codes: codes.iter().map(ToString::to_string).collect(),
+                digests: named.iter().map(|&digest| digest.clone()).collect(),
+                nameless,
+                ..Refusal::default()
+            };
+            let mut digests: Vec<Digest> = digests.iter().map(|&digest| digest.clone()).collect();
+            digests.sort_unstable();
+            let expected = Missing { digests, lists_all };
+            assert_eq!(
+                missing(&manifest, &refusal),
+                expected,
+                "{codes:?} {named:?}"
+            );
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(super) struct Profile {
     pub(super) range_is_true: bool,
     /// Whether a body of unknown length is taken.
     pub(super) unsized_bodies: bool,
+    /// Whether one that shows itself to be of the distribution family takes a manifest only when all it
+    /// names is there, and else says what is not, so that a manifest may be sent before it is known.
+    checks_manifests: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +46,9 @@ const ANY: Chunks = Chunks::Between(0, u64::MAX);
 
 static DEFAULT: Profile = Profile {
     name: "registry",
+    // Every missing digest is an error of its own, nine of nine on 2.8 and 3.1 (seen):
+    // https://github.com/distribution/distribution/blob/v3.0.0/registry/storage/ocimanifesthandler.go
+    checks_manifests: true,
     ..default()
 };
 
@@ -112,6 +118,8 @@ const fn default() -> Profile {
         chunks: ANY,
         range_is_true: true,
         unsized_bodies: true,
+        // An image that is taken without its layers is a broken one: not without proof.
+        checks_manifests: false,
     }
 }
 
@@ -137,6 +145,8 @@ pub(super) struct Learned {
     chunk: AtomicU64,
     /// A mount from the same repository has been answered with 201.
     mounts_tell: AtomicBool,
+    /// Its upload locations are those of distribution.
+    distribution: AtomicBool,
     no_unsized_bodies: AtomicBool,
     harbor: AtomicBool,
 }
@@ -146,6 +156,7 @@ impl Default for Learned {
         Self {
             chunk: AtomicU64::new(u64::MAX),
             mounts_tell: AtomicBool::new(false),
+            distribution: AtomicBool::new(false),
             no_unsized_bodies: AtomicBool::new(false),
             harbor: AtomicBool::new(false),
         }
@@ -177,10 +188,27 @@ impl Learned {
         self.mounts_tell.store(true, Ordering::Relaxed);
     }
 
+    /// Looks at where an upload goes: the distribution family is known by `_state=`.
+    pub(super) fn look_at_location(&self, location: &str) {
+        if location.contains("_state=") {
+            self.distribution.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_distribution(&self) -> bool {
+        self.distribution.load(Ordering::Relaxed)
+    }
+
     /// Whether 202 to a mount from the same repository means that the blob is not there. The
-    /// distribution family, known by `_state=` in its locations, means it.
-    pub(super) fn mounts_tell(&self, location: &str) -> bool {
-        self.mounts_tell.load(Ordering::Relaxed) || location.contains("_state=")
+    /// distribution family means it.
+    pub(super) fn mounts_tell(&self) -> bool {
+        self.mounts_tell.load(Ordering::Relaxed) || self.is_distribution()
+    }
+
+    /// Whether a manifest may be sent before it is known what of it is there. Not to Harbor, which
+    /// protects from garbage collection only what it is asked for by HEAD.
+    pub(super) fn may_offer(&self, profile: &Profile) -> bool {
+        profile.checks_manifests && self.is_distribution() && self.may_mount()
     }
 
     pub(super) fn unsized_refused(&self) {
@@ -367,13 +395,43 @@ mod tests {
     #[test]
     fn learns_whether_mounts_tell() {
         let learned = Learned::default();
-        assert!(!learned.mounts_tell("/u/1?x=y"));
-        assert!(learned.mounts_tell("/u/1?_state=abc"));
-        learned.mount_told();
-        assert!(learned.mounts_tell("/u/1"));
+        assert!(!learned.mounts_tell());
+        learned.look_at_location("/u/1?x=y");
+        assert!(!learned.mounts_tell());
+        learned.look_at_location("/u/1?_state=abc");
+        assert!(learned.mounts_tell());
+        let other = Learned::default();
+        other.mount_told();
+        assert!(other.mounts_tell());
         let harbor = r#"Bearer realm="https://h/service/token",service="harbor-registry""#;
         assert!(learned.may_mount());
         learned.look_for_harbor(&crate::registry::challenge::parse([harbor].into_iter()));
         assert!(!learned.may_mount());
+    }
+
+    #[test]
+    fn offers_manifests_only_to_those_that_are_sure_to_look_at_them() {
+        for (host, location, service, expected) in [
+            ("r.io", Some("/u/1?_state=abc"), None, true),
+            ("registry-1.docker.io", Some("/u/1?_state=abc"), None, true),
+            ("r.io", None, None, false),
+            ("r.io", Some("/u/1"), None, false),
+            (
+                "r.io",
+                Some("/u/1?_state=abc"),
+                Some("harbor-registry"),
+                false,
+            ),
+            ("team.azurecr.io", Some("/u/1?_state=abc"), None, false),
+            ("ghcr.io", Some("/u/1?_state=abc"), None, false),
+        ] {
+            let learned = Learned::default();
+            location
+                .into_iter()
+                .for_each(|location| learned.look_at_location(location));
+            learned.look_at_service(service);
+            let offers = learned.may_offer(Profile::of(host));
+            assert_eq!(offers, expected, "{host} {location:?} {service:?}");
+        }
     }
 }

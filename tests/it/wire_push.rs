@@ -5,7 +5,7 @@ use std::thread;
 use hoist::image::digest::Digest;
 use hoist::registry::client::{Arrival, ManifestFailure, Presence};
 
-use crate::support::registry::{self, Registry};
+use crate::support::registry::{self, Kind, Registry};
 use crate::wire::{Wire, manifest, noise, repo};
 
 const MIB: usize = 1 << 20;
@@ -127,10 +127,17 @@ fn a_manifest_whose_blobs_are_missing_names_them() {
         let (config, layer) = (noise(900, 7), noise(5000, 8));
         wire.push("app", &config).unwrap();
         let failure = wire.put("app", "1.0", &manifest(&[&config, &layer]));
-        let Err(ManifestFailure::Missing { digests, error }) = failure else {
+        let Err(ManifestFailure::Missing {
+            digests,
+            lists_all,
+            error,
+        }) = failure
+        else {
             panic!("{}: {failure:?}", registry.kind().name())
         };
-        assert!(digests.contains(&Digest::of(&layer)), "{digests:?}");
+        assert_eq!(digests, [Digest::of(&layer)]);
+        assert!(lists_all || registry.kind() == Kind::Zot);
+        assert_eq!(wire.client.may_offer_manifests(), lists_all);
         assert!(
             error.to_string().contains("upload of manifest app:1.0"),
             "{error}"

@@ -102,12 +102,8 @@ impl Schedule {
         } else if state.parts_arrived {
             self.bring(delivery, root);
         } else {
-            state.nodes[root] = NodeState::Checking;
             self.has_news = true;
-            self.short.push_back(Task::CheckNode {
-                delivery,
-                node: root,
-            });
+            self.offer_or_ask(delivery, &nodes);
         }
     }
 
@@ -131,7 +127,7 @@ impl Schedule {
     }
 
     /// A manifest is in the repository already, and so is all below it.
-    fn found(&mut self, delivery: usize, node: usize) {
+    pub(super) fn found(&mut self, delivery: usize, node: usize) {
         let Some(nodes) = self.nodes(delivery) else {
             return;
         };
@@ -234,8 +230,10 @@ impl Schedule {
         let Some(nodes) = self.nodes(delivery) else {
             return;
         };
-        if let Ended::Put(sent_again) = &how {
-            self.note_sent_again(delivery, &nodes[node], sent_again);
+        match &how {
+            Ended::Put(sent_again) => self.note_sent_again(delivery, &nodes[node], sent_again),
+            Ended::Lacks(_) => return self.bring_after_all(delivery, node),
+            _ => {}
         }
         let state = &mut self.deliveries[delivery];
         let root_is_there = state.nodes.last() == Some(&NodeState::Settled);

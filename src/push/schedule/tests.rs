@@ -3,14 +3,17 @@
 mod former;
 mod link;
 mod long_link;
+mod offers;
 mod world;
 
 use super::*;
+use crate::image::digest::Digest;
 use crate::image::manifest::Descriptor;
 use crate::image::source::{Content, Image, Layer, LayerForm, Place, Source, Stored};
 use crate::observe::event::ImageStatus;
 use crate::push::plan::Origin;
 use crate::push::report::FailureKind;
+use crate::registry::client::Presence;
 use world::{Tape, World, compressed, docker, image, index, node, schedule, statuses, without};
 
 #[test]

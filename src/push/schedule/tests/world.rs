@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::image::digest::Digest;
 use crate::image::manifest::{Descriptor, Manifest};
 use crate::image::media;
 use crate::image::name::Target;
@@ -16,7 +17,7 @@ use crate::push::operation::{Compression, Format};
 use crate::push::plan::Expectation;
 use crate::push::report::FailureKind;
 use crate::push::schedule::*;
-use crate::registry::client::Arrival;
+use crate::registry::client::{Arrival, Delivery as BlobDelivery, Presence, Seen};
 
 /// What the registry holds, and a line for everything that was asked of it.
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub(super) struct World {
     pub(super) broken: HashSet<Digest>,
     /// Tags that cannot be put.
     pub(super) protected: HashSet<String>,
+    /// It takes no manifest that lacks anything, and names so much of it.
+    pub(super) names_missing: Option<usize>,
 }
 
 pub(super) type RepositoryName = String;
@@ -42,6 +45,7 @@ impl World {
     pub(super) fn play(&mut self, schedule: &mut Schedule) {
         while let Some(task) = schedule.next() {
             let how = self.answer(schedule, task);
+            schedule.allow_offers(self.names_missing.is_some());
             schedule.ended(task, how);
         }
     }
@@ -87,6 +91,7 @@ impl World {
             }
             Task::CheckExpected { delivery, item } => self.expected(schedule, delivery, item),
             Task::Transfer(transfer) => self.transfer(schedule, transfer),
+            Task::Offer { delivery, tag } => self.offered(schedule, delivery, tag),
             Task::Put {
                 delivery,
                 node,
@@ -99,6 +104,12 @@ impl World {
                     return Ended::Failed(refused());
                 }
                 let nodes = schedule.nodes(delivery).unwrap();
+                let lacks = self.lacks(schedule, delivery, node);
+                if !lacks.is_empty() {
+                    let digest = nodes[node].manifest.digest();
+                    self.log.push(format!("REFUSED {}", digest.short()));
+                    return Ended::Lacks(lacks);
+                }
                 self.put(name(delivery), tag, &nodes[node].manifest);
                 Ended::Put(Vec::new())
             }
@@ -130,6 +141,41 @@ impl World {
         if let Some(tag) = tag {
             self.tags.insert((repository, tag), digest);
         }
+    }
+
+    fn offered(&mut self, schedule: &Schedule, delivery: usize, tag: usize) -> Ended {
+        let state = &schedule.deliveries[delivery];
+        let name = schedule.plan.repositories[state.repository].to_string();
+        let tag = state.tags[tag].0.to_string();
+        self.log.push(format!("OFFER {name}:{tag}"));
+        if self.protected.contains(&tag) {
+            return Ended::Failed(refused());
+        }
+        let lacks = self.lacks(schedule, delivery, 0);
+        if !lacks.is_empty() {
+            return Ended::Lacks(lacks);
+        }
+        let digest = schedule.nodes(delivery).unwrap()[0]
+            .manifest
+            .digest()
+            .clone();
+        self.manifests.insert((name.clone(), digest.clone()));
+        self.tags.insert((name, tag), digest);
+        Ended::Put(Vec::new())
+    }
+
+    /// What a refusal of that manifest names.
+    fn lacks(&self, schedule: &Schedule, delivery: usize, node: usize) -> Vec<Digest> {
+        let repository = schedule.deliveries[delivery].repository;
+        let name = schedule.plan.repositories[repository].to_string();
+        let nodes = schedule.nodes(delivery).unwrap();
+        let digests = nodes[node].blobs.iter().filter_map(|&blob| {
+            let (digest, _) = schedule.plan.blobs[blob].resolved.clone()?;
+            (!self.blobs.contains(&(name.clone(), digest.clone()))).then_some(digest)
+        });
+        digests
+            .take(self.names_missing.unwrap_or_default())
+            .collect()
     }
 
     fn expected(&mut self, schedule: &Schedule, delivery: usize, item: usize) -> Ended {
