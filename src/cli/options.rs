@@ -227,7 +227,7 @@ const SEND: &[Opt] = &[
             args.images = Some(given.number(1, 1024)?);
             Ok(())
         },
-        "images being worked on at a time (default 8)",
+        "images being worked on at a time (default 16)",
     )
     .form(Form::Number),
     Opt::value(

@@ -105,7 +105,7 @@ impl Operation {
             format: None,
             compression: None,
             jobs: 16,
-            images: 8,
+            images: 16,
             fail_fast: false,
             linger: Duration::from_secs(10),
             cache: None,
