@@ -18,7 +18,7 @@ fn bodies_shrink_until_they_fit() {
     let bytes = noise(9 * MIB, 4);
     // What a proxy does that lets 1 MiB through: it looks at the length, answers, and closes.
     let limit = |size: &str| on("*", "/v2/").containing(size);
-    let too_large = || early(0, answer(413).body("<title>413</title>"), Then::Close);
+    let too_large = || early(0, answer(413).header("Connection", "close"), Then::Close);
     let server = Scripted::before(
         registry.address(),
         [
