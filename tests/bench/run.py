@@ -132,7 +132,7 @@ class Bench:
         pushers = programs.forms(forms, self.options.hoist, self.options.static) | self.peers
         results = {row.title: {} for row in group}
         for number in range(self.options.runs):
-            for name, commands in pushers.items():
+            for name, commands in rotated(pushers.items(), number):
                 with servers.Registry(self.options.hoist, self.storage, group[0].tls) as registry:
                     for row in group:
                         if not self.takes_part(name, row, number):
@@ -155,6 +155,13 @@ class Bench:
         self.judged += [(title, one) for one in judged]
         tables = report.table(costs, counts) if costs else []
         print(f"\n{title}", *tables, *report.lines_of(judged), sep="\n", flush=True)
+
+
+def rotated(items, by):
+    """Each begins a round once: the first one after a pause finds the machine's memory given away."""
+    items = list(items)
+    by %= len(items)
+    return items[by:] + items[:by]
 
 
 if __name__ == "__main__":
