@@ -193,3 +193,28 @@ fn many_images_cost_each_the_same_and_send_what_they_share_once() {
         }
     }
 }
+
+/// Tags of one repository: what they share is asked for once, by whoever comes first.
+#[test]
+fn in_one_repository_what_is_shared_is_asked_for_once() {
+    let (shared, own, images) = (3, 2, 40);
+    let dir = tempdir().unwrap();
+    let mut specs = ImageSpec::many("many", images, shared, 500);
+    for (number, spec) in specs.iter_mut().enumerate() {
+        spec.names = vec![format!("many/app:{number}")];
+    }
+    layout(dir.path(), &specs);
+    for kind in available() {
+        let registry = Registry::start(kind);
+        let distinct = shared + own * images;
+        let expected = [
+            ("POST mount", distinct),
+            ("PUT upload", distinct),
+            ("manifest", 3 * images),
+        ];
+        let first = cost(&registry, dir.path(), "all/", &[]);
+        assert_eq!(merged(first), of(&expected), "{kind:?}");
+        let again = cost(&registry, dir.path(), "all/", &[]);
+        assert_eq!(again, of(&[("HEAD manifest", images)]), "{kind:?}");
+    }
+}
