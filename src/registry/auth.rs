@@ -257,7 +257,11 @@ impl Client {
             let identities = &self.authority.identities;
             let may_answer = || identities.may_be(repository);
             match self.authority.first_writes.enter(repository, may_answer) {
-                Entry::Open => return Ok(Pass::default()),
+                Entry::Open => {
+                    // It may have been opened a moment ago, by an answer that says more.
+                    self.admit(operation)?;
+                    return Ok(Pass::default());
+                }
                 Entry::First(first) => {
                     return Ok(Pass {
                         first: Some(first),
