@@ -5,7 +5,7 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Buffers of one capacity, made when first needed, kept for the next who asks.
+/// Buffers of one size, made when first needed, kept for the next who asks.
 ///
 /// Cheap to clone; clones share the buffers. It does not bound how many are out: permits do that.
 #[derive(Clone, Debug)]
@@ -14,43 +14,44 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Buffers of `capacity` bytes; at most `kept` idle ones are kept.
-    pub fn new(capacity: usize, kept: usize) -> Self {
+    /// Buffers of `size` bytes; at most `kept` idle ones are kept.
+    pub fn new(size: usize, kept: usize) -> Self {
         Self {
             pool: Arc::new(Pool {
-                capacity,
+                size,
                 kept,
                 idle: Mutex::default(),
             }),
         }
     }
 
-    /// An empty buffer with at least the pool's capacity. Never waits.
+    /// A buffer of the pool's size, with what its last user left in it. Never waits.
     pub fn take(&self) -> Buffer {
         let idle = self.pool.idle().pop();
         Buffer {
-            bytes: idle.unwrap_or_else(|| Vec::with_capacity(self.pool.capacity)),
+            // Fresh pages come zeroed from the system, and are touched when they are written.
+            bytes: idle.unwrap_or_else(|| vec![0; self.pool.size]),
             pool: Arc::clone(&self.pool),
         }
     }
 }
 
-/// A `Vec<u8>` on loan.
+/// Bytes on loan.
 pub struct Buffer {
     bytes: Vec<u8>,
     pool: Arc<Pool>,
 }
 
 impl Deref for Buffer {
-    type Target = Vec<u8>;
+    type Target = [u8];
 
-    fn deref(&self) -> &Vec<u8> {
+    fn deref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut Vec<u8> {
+    fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 }
@@ -63,12 +64,12 @@ impl Drop for Buffer {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} of {})", self.len(), self.capacity())
+        write!(f, "Buffer({})", self.len())
     }
 }
 
 struct Pool {
-    capacity: usize,
+    size: usize,
     kept: usize,
     idle: Mutex<Vec<Vec<u8>>>,
 }
@@ -78,12 +79,7 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, mut bytes: Vec<u8>) {
-        // One that its user took the bytes out of is too small; one that grew far would stay grown.
-        if !(self.capacity..=self.capacity * 2).contains(&bytes.capacity()) {
-            return;
-        }
-        bytes.clear();
+    fn put(&self, bytes: Vec<u8>) {
         let mut idle = self.idle();
         if idle.len() < self.kept {
             idle.push(bytes);
@@ -93,7 +89,7 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} idle of {} bytes", self.idle().len(), self.capacity)
+        write!(f, "{} idle of {} bytes", self.idle().len(), self.size)
     }
 }
 
@@ -101,43 +97,24 @@ impl fmt::Debug for Pool {
 mod tests {
     use super::*;
 
-    fn idle(buffers: &Buffers) -> usize {
-        buffers.pool.idle().len()
-    }
-
     #[test]
-    fn a_buffer_comes_back_empty_and_is_the_same_memory() {
+    fn a_buffer_comes_back_as_the_same_memory() {
         let buffers = Buffers::new(1000, 2);
         let mut first = buffers.take();
-        assert!(first.is_empty() && first.capacity() >= 1000);
-        first.extend_from_slice(b"left over");
+        assert_eq!(*first, [0; 1000]);
+        first[7] = 1;
         let memory = first.as_ptr();
         drop(first);
         let again = buffers.take();
-        assert!(again.is_empty());
-        assert_eq!(again.as_ptr(), memory);
+        assert_eq!((again.as_ptr(), again.len(), again[7]), (memory, 1000, 1));
     }
 
     #[test]
-    fn no_more_idle_ones_are_kept_than_said() {
+    fn no_more_are_kept_than_was_said() {
         let buffers = Buffers::new(10, 2);
         let out: Vec<Buffer> = (0..5).map(|_| buffers.clone().take()).collect();
-        assert_eq!(idle(&buffers), 0);
+        assert!(buffers.pool.idle().is_empty());
         drop(out);
-        assert_eq!(idle(&buffers), 2);
-    }
-
-    #[test]
-    fn odd_sizes_are_not_kept() {
-        let buffers = Buffers::new(1000, 9);
-        let mut grown = buffers.take();
-        grown.resize(100_000, 0);
-        drop(grown);
-        drop(mem::take(&mut *buffers.take()));
-        assert_eq!(idle(&buffers), 0);
-        let mut a_little = buffers.take();
-        a_little.reserve_exact(1500);
-        drop(a_little);
-        assert_eq!(idle(&buffers), 1);
+        assert_eq!(buffers.pool.idle().len(), 2);
     }
 }

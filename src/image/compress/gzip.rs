@@ -36,14 +36,14 @@ pub(super) fn trailer(crc: &Crc) -> [u8; 8] {
     trailer
 }
 
-/// Compresses `plain` after `dictionary` into `packed`, an empty buffer of [`PACKED_CAPACITY`], and
-/// returns the CRC of `plain`.
+/// Compresses `plain` after `dictionary` to the start of `packed`, of [`PACKED_CAPACITY`], and returns the
+/// size there and the CRC of `plain`.
 pub(super) fn pack(
     dictionary: &[u8],
     plain: &[u8],
     (level, end): (u32, End),
-    packed: &mut Vec<u8>,
-) -> io::Result<Crc> {
+    packed: &mut [u8],
+) -> io::Result<(usize, Crc)> {
     let mut crc = Crc::new();
     crc.update(plain);
     let mut compress = Compress::new(Compression::new(level), false);
@@ -54,22 +54,15 @@ pub(super) fn pack(
         End::Flush => FlushCompress::Sync,
         End::Finish => FlushCompress::Finish,
     };
-    let status = if level == 0 {
-        // Stored blocks are cut to the room there is: it must not depend on the allocator.
-        packed.resize(PACKED_CAPACITY, 0);
-        let status = compress.compress(plain, packed, flush)?;
-        packed.truncate(compress.total_out() as usize);
-        status
-    } else {
-        compress.compress_vec(plain, packed, flush)?
-    };
+    let status = compress.compress(plain, packed, flush)?;
+    let size = compress.total_out() as usize;
     let all_taken = compress.total_in() == plain.len() as u64;
     let all_given = match end {
-        End::Flush => packed.len() < PACKED_CAPACITY,
+        End::Flush => size < packed.len(),
         End::Finish => status == Status::StreamEnd,
     };
     if all_taken && all_given {
-        Ok(crc)
+        Ok((size, crc))
     } else {
         Err(io::Error::other(
             "a compressed block is larger than deflate can make it",
@@ -95,11 +88,11 @@ mod tests {
         .collect();
         for level in 0..=9 {
             for end in [End::Flush, End::Finish] {
-                let mut packed = Vec::with_capacity(PACKED_CAPACITY);
+                let mut packed = vec![0; PACKED_CAPACITY];
                 let result = pack(&worst[..WINDOW], &worst, (level, end), &mut packed);
-                let crc = result.unwrap_or_else(|e| panic!("level {level}, {end:?}: {e}"));
+                let (size, crc) = result.unwrap_or_else(|e| panic!("level {level}, {end:?}: {e}"));
+                assert!(size < PACKED_CAPACITY, "level {level} fills it");
                 assert_eq!(crc.amount() as usize, SIZE);
-                assert!(packed.capacity() == PACKED_CAPACITY, "level {level} grew");
             }
         }
     }

@@ -70,18 +70,18 @@ impl Method {
         }
     }
 
-    /// Compresses `plain`, which follows `dictionary`, into `packed`, an empty buffer of this method's. Returns
-    /// the CRC of `plain`, where that is of use.
+    /// Compresses `plain`, which follows `dictionary`, to the start of `packed`, a buffer of this method's.
+    /// Returns the size there, and the CRC of `plain` where that is of use.
     pub(super) fn pack(
         self,
         dictionary: &[u8],
         plain: &[u8],
         end: End,
-        packed: &mut Vec<u8>,
-    ) -> io::Result<Crc> {
+        packed: &mut [u8],
+    ) -> io::Result<(usize, Crc)> {
         match self {
             Self::Gzip { level } => gzip::pack(dictionary, plain, (level, end), packed),
-            Self::Zstd { level } => zstd::pack(plain, level, packed).map(|()| Crc::new()),
+            Self::Zstd { level } => zstd::pack(plain, level, packed).map(|size| (size, Crc::new())),
         }
     }
 }

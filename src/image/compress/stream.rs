@@ -51,7 +51,8 @@ enum Chunk {
 }
 
 struct Packed {
-    bytes: Buffer,
+    buffer: Buffer,
+    size: usize,
     crc: Crc,
     _permit: Option<Permit>,
 }
@@ -169,13 +170,14 @@ impl PackedStream {
             if Weak::strong_count(&alive) == 0 {
                 return;
             }
-            let mut bytes = buffers.take();
-            let (dictionary, fresh) = plain.bytes.split_at(plain.dictionary);
-            let result = method.pack(dictionary, fresh, plain.end, &mut bytes);
+            let mut buffer = buffers.take();
+            let (dictionary, fresh) = plain.parts();
+            let result = method.pack(dictionary, fresh, plain.end, &mut buffer);
             drop((plain, turn));
             // Nobody listens when the stream was dropped meanwhile.
-            let _ = answer.send(result.map(|crc| Packed {
-                bytes,
+            let _ = answer.send(result.map(|(size, crc)| Packed {
+                buffer,
+                size,
                 crc,
                 _permit: permit,
             }));
@@ -226,7 +228,7 @@ impl Chunk {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Header(bytes) => bytes,
-            Self::Block(packed) => &packed.bytes,
+            Self::Block(packed) => &packed.buffer[..packed.size],
             Self::Trailer(bytes) => bytes.as_ref().map_or(&[], |bytes| bytes),
             Self::Failed(..) => &[],
         }
@@ -247,10 +249,18 @@ struct BlockReader {
 }
 
 struct Plain {
-    /// The dictionary, then the block.
-    bytes: Buffer,
+    /// The dictionary, then the block, then whatever was there.
+    buffer: Buffer,
     dictionary: usize,
+    size: usize,
     end: End,
+}
+
+impl Plain {
+    /// The dictionary and the block.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        self.buffer[..self.dictionary + self.size].split_at(self.dictionary)
+    }
 }
 
 impl BlockReader {
@@ -258,38 +268,33 @@ impl BlockReader {
         self.started && self.left == 0
     }
 
-    fn next(&mut self, mut bytes: Buffer) -> io::Result<Plain> {
+    fn next(&mut self, mut buffer: Buffer) -> io::Result<Plain> {
         self.started = true;
         let dictionary = self.before.len();
-        bytes.extend_from_slice(&self.before);
+        buffer[..dictionary].copy_from_slice(&self.before);
         let most = self.method.block_size();
         let size = usize::try_from(self.left).map_or(most, |left| left.min(most));
-        while bytes.len() < dictionary + size {
-            let from = bytes.len();
-            let to = (from + READ_SIZE).min(dictionary + size);
-            bytes.resize(to, 0);
-            self.plain.read_exact(&mut bytes[from..])?;
+        for piece in buffer[dictionary..dictionary + size].chunks_mut(READ_SIZE) {
+            self.plain.read_exact(piece)?;
             if let Some(hasher) = &mut self.hasher {
-                hasher.update(&bytes[from..]);
+                hasher.update(piece);
             }
         }
         self.left -= size as u64;
-        if self.left == 0 {
+        let end = if self.left == 0 {
             self.check()?;
-            let end = End::Finish;
-            return Ok(Plain {
-                bytes,
-                dictionary,
-                end,
-            });
-        }
-        self.before.clear();
-        self.before
-            .extend_from_slice(&bytes[bytes.len() - self.method.window()..]);
-        let end = End::Flush;
+            End::Finish
+        } else {
+            self.before.clear();
+            let all = dictionary + size;
+            self.before
+                .extend_from_slice(&buffer[all - self.method.window()..all]);
+            End::Flush
+        };
         Ok(Plain {
-            bytes,
+            buffer,
             dictionary,
+            size,
             end,
         })
     }

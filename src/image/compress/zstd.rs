@@ -12,13 +12,12 @@ pub(super) const SIZE: usize = 4 << 20;
 /// `ZSTD_COMPRESSBOUND` of a block.
 pub(super) const PACKED_CAPACITY: usize = SIZE + (SIZE >> 8);
 
-/// Makes of `plain` a frame in `packed`, an empty buffer of [`PACKED_CAPACITY`].
-pub(super) fn pack(plain: &[u8], level: u32, packed: &mut Vec<u8>) -> io::Result<()> {
+/// Makes of `plain` a frame at the start of `packed`, of [`PACKED_CAPACITY`], and returns its size.
+pub(super) fn pack(plain: &[u8], level: u32, packed: &mut [u8]) -> io::Result<usize> {
     let level = i32::try_from(level).map_err(io::Error::other)?;
     let mut compressor = Compressor::new(level)?;
     compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-    compressor.compress_to_buffer(plain, packed)?;
-    Ok(())
+    compressor.compress_to_buffer(plain, packed)
 }
 
 #[cfg(test)]
