@@ -66,6 +66,9 @@ impl Coordinator<'_> {
         let mut over: Option<Instant> = None;
         let mut connected_ahead = false;
         loop {
+            if self.tools.client.keeps_cut_bodies() {
+                self.schedule.homes.allow_large();
+            }
             running += self.start_tasks();
             self.tell();
             if running == 0 {

@@ -4,11 +4,14 @@
 //! permit, and mount it then; when it fails, the next one sends it; once the registry has refused a
 //! mount nobody waits any more. Pure: told what happened, says what may start.
 
+mod queue;
+
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::observe::event::Meter;
+use crate::push::homes::queue::Queue;
 use crate::push::plan::{BlobId, RepositoryId};
 use crate::push::report::ErrorReport;
 use crate::registry::client::{Arrival, Delivery};
@@ -24,10 +27,8 @@ pub(crate) struct Waiter {
 pub(crate) struct Homes {
     homes: HashMap<(BlobId, RepositoryId), Home>,
     blobs: HashMap<BlobId, Spread>,
-    ready: BinaryHeap<Ready>,
+    ready: Queue,
     ready_in_turn: Vec<(BlobId, RepositoryId)>,
-    /// Ready ones are numbered, so that equal sizes go in the order they came.
-    sequence: u64,
     numbered: usize,
     mounts_refused: bool,
 }
@@ -42,6 +43,8 @@ pub(crate) struct Home {
     pub(crate) number: usize,
     pub(crate) meter: Arc<Meter>,
     freight: Freight,
+    /// It is one of the large ones that are being sent.
+    is_large: bool,
     waiters: Vec<Waiter>,
 }
 
@@ -88,15 +91,6 @@ pub(crate) struct Transfer {
     pub(crate) from: Option<RepositoryId>,
 }
 
-/// Biggest first; among equals the one that came first.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Ready {
-    size: u64,
-    order: std::cmp::Reverse<u64>,
-    blob: BlobId,
-    repository: RepositoryId,
-}
-
 impl Homes {
     /// `waiter` needs `blob` in `repository`.
     pub(crate) fn need(
@@ -123,6 +117,7 @@ impl Homes {
             number,
             meter: Arc::default(),
             freight,
+            is_large: false,
             waiters: vec![waiter],
         };
         self.homes.insert((blob, repository), home);
@@ -165,6 +160,7 @@ impl Homes {
             number,
             meter: Arc::default(),
             freight,
+            is_large: false,
             waiters: Vec::new(),
         });
         Some(number)
@@ -178,13 +174,29 @@ impl Homes {
     /// The biggest transfer that may start and that somebody still waits for, by `is_wanted`; not one
     /// that has to wait its turn.
     pub(crate) fn next(&mut self, is_wanted: impl Fn(&Waiter) -> bool) -> Option<Transfer> {
-        while let Some(ready) = self.ready.pop() {
-            let started = self.start(ready.blob, ready.repository, &is_wanted);
+        while let Some((blob, repository)) = self.ready.pop() {
+            if self.must_wait(blob, repository) {
+                self.make_ready(blob, repository);
+                continue;
+            }
+            let started = self.start(blob, repository, &is_wanted);
             if started.is_some() {
                 return started;
             }
         }
         None
+    }
+
+    /// Whether a transfer has to wait until a large one has ended. What is mounted need not.
+    pub(crate) fn must_wait(&self, blob: BlobId, repository: RepositoryId) -> bool {
+        let home = self.homes.get(&(blob, repository));
+        home.is_some_and(|home| self.ready.holds_back(home.freight.size)) && !self.is_mount(blob)
+    }
+
+    /// The host has shown that it keeps what was sent of a body that is cut: as many large blobs may be
+    /// under way as there are permits.
+    pub(crate) fn allow_large(&mut self) {
+        self.ready.allow_large();
     }
 
     /// What may start in its turn, since the last time this was asked.
@@ -208,6 +220,7 @@ impl Homes {
         home.state = State::Running;
         let present = self.blobs.get(&blob).and_then(|spread| spread.present);
         let from = present.filter(|_| !self.mounts_refused);
+        home.is_large = from.is_none() && self.ready.started(home.freight.size);
         Some(Transfer {
             blob,
             repository,
@@ -288,6 +301,9 @@ impl Homes {
             return Vec::new();
         };
         home.state = state;
+        if std::mem::take(&mut home.is_large) {
+            self.ready.ended();
+        }
         std::mem::take(&mut home.waiters)
     }
 
@@ -328,162 +344,19 @@ impl Homes {
         };
         home.state = State::Ready;
         let freight = home.freight;
-        let spread = self.blobs.get(&blob);
-        let is_mount = !self.mounts_refused && spread.is_some_and(|s| s.present.is_some());
+        let is_mount = self.is_mount(blob);
         if freight.is_sequential && !is_mount {
             self.ready_in_turn.push((blob, repository));
-            return;
+        } else {
+            self.ready.push(freight.size, is_mount, (blob, repository));
         }
-        let order = std::cmp::Reverse(self.sequence);
-        self.sequence += 1;
-        self.ready.push(Ready {
-            size: freight.size,
-            order,
-            blob,
-            repository,
-        });
+    }
+
+    fn is_mount(&self, blob: BlobId) -> bool {
+        let spread = self.blobs.get(&blob);
+        !self.mounts_refused && spread.is_some_and(|spread| spread.present.is_some())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::push::report::{FailureKind, Side};
-
-    fn waiter(delivery: usize) -> Waiter {
-        Waiter {
-            delivery,
-            node: Some(0),
-        }
-    }
-
-    fn transfer(blob: BlobId, repository: RepositoryId, from: Option<RepositoryId>) -> Transfer {
-        Transfer {
-            blob,
-            repository,
-            from,
-        }
-    }
-
-    fn bytes(size: u64) -> Freight {
-        Freight {
-            size,
-            is_sequential: false,
-        }
-    }
-
-    fn uploaded(mount_refused: bool) -> Delivery {
-        Delivery {
-            arrival: Arrival::Uploaded,
-            from: None,
-            resumed_at: None,
-            mount_refused,
-        }
-    }
-
-    fn error() -> ErrorReport {
-        let message = "gone".to_string();
-        ErrorReport {
-            kind: FailureKind::Refused,
-            side: Side::Registry,
-            message,
-            hint: None,
-            common: None,
-        }
-    }
-
-    #[test]
-    fn biggest_first_then_in_order() {
-        let mut homes = Homes::default();
-        for (blob, size) in [(0, 5), (1, 9), (2, 5)] {
-            assert!(matches!(
-                homes.need(blob, 0, bytes(size), waiter(0)),
-                Need::Pending
-            ));
-        }
-        let order: Vec<BlobId> = std::iter::from_fn(|| homes.next(|_| true))
-            .map(|next| next.blob)
-            .collect();
-        assert_eq!(order, [1, 0, 2]);
-    }
-
-    #[test]
-    fn a_second_repository_waits_and_mounts() {
-        let mut homes = Homes::default();
-        homes.need(0, 0, bytes(5), waiter(0));
-        homes.need(0, 1, bytes(5), waiter(1));
-        assert_eq!(homes.next(|_| true), Some(transfer(0, 0, None)));
-        assert_eq!(homes.next(|_| true), None);
-        assert_eq!(homes.arrived(0, 0, uploaded(false)), [waiter(0)]);
-        assert_eq!(homes.next(|_| true), Some(transfer(0, 1, Some(0))));
-    }
-
-    #[test]
-    fn the_next_one_sends_what_failed_elsewhere() {
-        let mut homes = Homes::default();
-        homes.need(0, 0, bytes(5), waiter(0));
-        homes.need(0, 1, bytes(5), waiter(1));
-        homes.next(|_| true);
-        assert_eq!(homes.failed(0, 0, error()), [waiter(0)]);
-        assert_eq!(homes.next(|_| true), Some(transfer(0, 1, None)));
-        assert!(matches!(
-            homes.need(0, 0, bytes(5), waiter(2)),
-            Need::Failed(_)
-        ));
-    }
-
-    #[test]
-    fn nobody_waits_where_mounts_are_refused() {
-        let mut homes = Homes::default();
-        for blob in 0..2 {
-            homes.need(blob, 0, bytes(5), waiter(0));
-            homes.need(blob, 1, bytes(5), waiter(1));
-        }
-        homes.next(|_| true);
-        homes.next(|_| true);
-        homes.arrived(0, 0, uploaded(true));
-        let rest: Vec<Transfer> = std::iter::from_fn(|| homes.next(|_| true)).collect();
-        assert_eq!(rest, [transfer(0, 1, None), transfer(1, 1, None)]);
-    }
-
-    #[test]
-    fn what_nobody_wants_any_more_is_not_sent() {
-        let mut homes = Homes::default();
-        homes.need(0, 0, bytes(5), waiter(0));
-        homes.need(0, 1, bytes(5), waiter(1));
-        assert_eq!(
-            homes.next(|who| who.delivery == 1),
-            Some(transfer(0, 1, None))
-        );
-    }
-
-    #[test]
-    fn what_a_known_manifest_names_is_there() {
-        let mut homes = Homes::default();
-        homes.known(0, 0, bytes(5), 0);
-        assert!(matches!(
-            homes.need(0, 0, bytes(5), waiter(1)),
-            Need::Satisfied
-        ));
-        homes.need(0, 1, bytes(5), waiter(1));
-        assert_eq!(homes.next(|_| true), Some(transfer(0, 1, Some(0))));
-    }
-
-    #[test]
-    fn what_is_read_in_order_waits_its_turn_but_mounts_do_not() {
-        let mut homes = Homes::default();
-        let freight = Freight {
-            size: 5,
-            is_sequential: true,
-        };
-        homes.need(0, 0, freight, waiter(0));
-        homes.need(0, 1, freight, waiter(1));
-        assert_eq!(homes.next(|_| true), None);
-        assert_eq!(homes.take_sequential(), [(0, 0)]);
-        let started = homes.start(0, 0, |_| true);
-        assert_eq!(started, Some(transfer(0, 0, None)));
-        homes.arrived(0, 0, uploaded(false));
-        assert_eq!(homes.take_sequential(), []);
-        assert_eq!(homes.next(|_| true), Some(transfer(0, 1, Some(0))));
-    }
-}
+mod tests;

@@ -51,13 +51,13 @@ impl<T> Lanes<T> {
         self.sequence += 1;
     }
 
-    /// The next work of a lane where none is being done, which is so from now on, until
-    /// [`Lanes::done`]: ahead of the last one, else from the beginning.
-    pub(crate) fn next(&mut self) -> Option<T> {
-        let is_idle = |lane: &&mut Lane<T>| lane.working_at.is_none() && !lane.waiting.is_empty();
-        let lane = self.lanes.values_mut().find(is_idle)?;
-        let ahead = lane.waiting.range((lane.position, 0)..).next();
-        let &key = ahead.or_else(|| lane.waiting.iter().next())?.0;
+    /// The next work, if it may start, of a lane where none is being done, which is so from now on,
+    /// until [`Lanes::done`]: ahead of the last one, else from the beginning.
+    pub(crate) fn next(&mut self, may_start: impl Fn(&T) -> bool) -> Option<T> {
+        let (key, lane) = self.lanes.values_mut().find_map(|lane| {
+            let (key, work) = lane.next()?;
+            may_start(work).then_some((key, lane))
+        })?;
         lane.working_at = Some(key.0);
         lane.position = key.0.saturating_add(1);
         lane.waiting.remove(&key)
@@ -78,6 +78,17 @@ impl<T> Lanes<T> {
     }
 }
 
+impl<T> Lane<T> {
+    fn next(&self) -> Option<((u64, u64), &T)> {
+        if self.working_at.is_some() {
+            return None;
+        }
+        let ahead = self.waiting.range((self.position, 0)..).next();
+        let (&key, work) = ahead.or_else(|| self.waiting.iter().next())?;
+        Some((key, work))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,20 +99,32 @@ mod tests {
         for (lane, offset) in [(0, 30), (0, 10), (0, 20), (1, 5)] {
             lanes.push(Spot { lane, offset }, (lane, offset));
         }
-        assert_eq!(lanes.next(), Some((0, 10)));
-        assert_eq!(lanes.next(), Some((1, 5)));
-        assert_eq!(lanes.next(), None, "both are busy");
+        assert_eq!(lanes.next(|_| true), Some((0, 10)));
+        assert_eq!(lanes.next(|_| true), Some((1, 5)));
+        assert_eq!(lanes.next(|_| true), None, "both are busy");
         let done = |of: &mut Lanes<_>, offset| of.done(Spot { lane: 0, offset });
         done(&mut lanes, 20);
-        assert_eq!(lanes.next(), None, "that was not at work");
+        assert_eq!(lanes.next(|_| true), None, "that was not at work");
         done(&mut lanes, 10);
-        assert_eq!(lanes.next(), Some((0, 20)));
+        assert_eq!(lanes.next(|_| true), Some((0, 20)));
         lanes.push(Spot { lane: 0, offset: 1 }, (0, 1));
         done(&mut lanes, 20);
-        assert_eq!(lanes.next(), Some((0, 30)));
+        assert_eq!(lanes.next(|_| true), Some((0, 30)));
         done(&mut lanes, 30);
-        assert_eq!(lanes.next(), Some((0, 1)));
+        assert_eq!(lanes.next(|_| true), Some((0, 1)));
         done(&mut lanes, 1);
-        assert_eq!(lanes.next(), None);
+        assert_eq!(lanes.next(|_| true), None);
+    }
+
+    #[test]
+    fn what_may_not_start_holds_up_its_own_lane_only() {
+        let mut lanes = Lanes::default();
+        for (lane, offset) in [(0, 10), (0, 20), (1, 5)] {
+            lanes.push(Spot { lane, offset }, (lane, offset));
+        }
+        let not_the_first = |work: &(usize, u64)| *work != (0, 10);
+        assert_eq!(lanes.next(not_the_first), Some((1, 5)));
+        assert_eq!(lanes.next(not_the_first), None, "there is an order");
+        assert_eq!(lanes.next(|_| true), Some((0, 10)));
     }
 }

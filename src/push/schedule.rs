@@ -153,7 +153,7 @@ impl Schedule {
                 None => debug_assert!(false, "blob {blob} has no spot"),
             }
         }
-        while let Some(work) = self.lanes.next() {
+        while let Some(work) = self.next_in_turn() {
             match work {
                 InTurn::Hash(blob) => return Some(Task::Hash(blob)),
                 InTurn::Transfer(blob, repository) => {
@@ -170,6 +170,14 @@ impl Schedule {
         let wanted = |waiter: &Waiter| deliveries[waiter.delivery].is_open();
         let transfer = self.homes.next(wanted)?;
         Some(self.started(transfer))
+    }
+
+    fn next_in_turn(&mut self) -> Option<InTurn> {
+        let homes = &self.homes;
+        self.lanes.next(|work| match *work {
+            InTurn::Hash(_) => true,
+            InTurn::Transfer(blob, repository) => !homes.must_wait(blob, repository),
+        })
     }
 
     fn started(&mut self, transfer: Transfer) -> Task {

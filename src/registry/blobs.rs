@@ -327,7 +327,13 @@ impl Client {
             };
             self.follow(operation, session, &answer)?;
             if last == Some(held) {
-                return Ok(session.settled(held, most));
+                let before = session.held();
+                let goes_on = session.settled(held, most);
+                // Registries that keep only whole requests may hold all of them.
+                if goes_on && (before + 1..most).contains(&session.held()) {
+                    self.learned.cut_body_kept();
+                }
+                return Ok(goes_on);
             }
             last = Some(held);
             self.sleep(operation, SETTLE)?;

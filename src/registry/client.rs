@@ -125,6 +125,11 @@ impl Client {
         }
     }
 
+    /// Whether the host has shown that it keeps what arrived of a body whose connection was cut.
+    pub fn keeps_cut_bodies(&self) -> bool {
+        self.learned.keeps_cut_bodies()
+    }
+
     pub fn totals(&self) -> Totals {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Totals {

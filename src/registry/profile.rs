@@ -148,6 +148,7 @@ pub(super) struct Learned {
     /// Its upload locations are those of distribution.
     distribution: AtomicBool,
     no_unsized_bodies: AtomicBool,
+    cut_body_kept: AtomicBool,
     harbor: AtomicBool,
 }
 
@@ -158,6 +159,7 @@ impl Default for Learned {
             mounts_tell: AtomicBool::new(false),
             distribution: AtomicBool::new(false),
             no_unsized_bodies: AtomicBool::new(false),
+            cut_body_kept: AtomicBool::new(false),
             harbor: AtomicBool::new(false),
         }
     }
@@ -209,6 +211,15 @@ impl Learned {
     /// protects from garbage collection only what it is asked for by HEAD.
     pub(super) fn may_offer(&self, profile: &Profile) -> bool {
         profile.checks_manifests && self.is_distribution() && self.may_mount()
+    }
+
+    /// Whether what had arrived of a body was still there after its connection was cut.
+    pub(super) fn keeps_cut_bodies(&self) -> bool {
+        self.cut_body_kept.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn cut_body_kept(&self) {
+        self.cut_body_kept.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn unsized_refused(&self) {

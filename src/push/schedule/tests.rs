@@ -1,6 +1,7 @@
 //! Schedules played against a registry that is nothing but a few sets.
 
 mod former;
+mod large;
 mod link;
 mod long_link;
 mod offers;
