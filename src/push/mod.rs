@@ -11,6 +11,7 @@ mod made;
 mod made_again;
 pub mod operation;
 mod plan;
+mod private;
 pub mod report;
 mod schedule;
 mod tally;

@@ -1,8 +1,8 @@
 //! The files themselves: read with suspicion, replaced whole.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::push::cache::VERSION;
+use crate::push::private::{self, Fault};
 
 /// Held by whoever reads a file in order to replace it.
 const LOCK: &str = "cache.lock";
@@ -50,7 +51,7 @@ impl<D: Document> Read<D> {
 pub(super) fn read<D: Document>(folder: &Path) -> Read<D> {
     let path = folder.join(D::NAME);
     let bad = |why: &str| Read::Bad(format!("{} is ignored: {why}", path.display()));
-    let bytes = match bytes(&path) {
+    let bytes = match private::read(&path, MOST) {
         Ok(Some(bytes)) => bytes,
         // Unreadable is as good as not there: another user's home, a folder in its place.
         Ok(None) | Err(Fault::Io) => return Read::Nothing,
@@ -75,54 +76,10 @@ pub(super) fn read<D: Document>(folder: &Path) -> Read<D> {
     }
 }
 
-enum Fault {
-    /// The system does not give it.
-    Io,
-    Said(&'static str),
-}
-
-impl From<io::Error> for Fault {
-    fn from(_: io::Error) -> Self {
-        Self::Io
-    }
-}
-
-fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
-    // A pipe in its place would be waited for when it is opened.
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Err(Fault::Said("it is no file")),
-        Err(_) => return Ok(None),
-    }
-    let file = File::open(path)?;
-    if !is_ours(&file.metadata()?) {
-        return Err(Fault::Said("others can write to it"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST {
-        return Err(Fault::Said("it is too big"));
-    }
-    Ok(Some(bytes))
-}
-
-/// Whether nobody but the user and the system's administrator can have written it.
-#[cfg(unix)]
-fn is_ours(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let us = rustix::process::geteuid().as_raw();
-    metadata.mode() & 0o022 == 0 && (metadata.uid() == 0 || metadata.uid() == us)
-}
-
-#[cfg(not(unix))]
-fn is_ours(_: &Metadata) -> bool {
-    true
-}
-
 /// Reads the file again, changes it and puts the outcome in its place.
 pub(super) fn update<D: Document>(folder: &Path, change: impl FnOnce(&mut D)) -> io::Result<()> {
-    private(DirBuilder::new().recursive(true)).create(folder)?;
-    let lock = open(
+    private::create_folder(folder)?;
+    let lock = private::open(
         OpenOptions::new().create(true).write(true),
         &folder.join(LOCK),
     )?;
@@ -134,7 +91,7 @@ pub(super) fn update<D: Document>(folder: &Path, change: impl FnOnce(&mut D)) ->
     };
     change(&mut document);
     let text = serde_json::to_vec(&document)?;
-    let (beside, mut file) = create_beside(folder, D::NAME)?;
+    let (beside, mut file) = private::create_beside(folder, D::NAME)?;
     let written = file
         .write_all(&text)
         .and_then(|()| file.sync_all())
@@ -158,38 +115,4 @@ fn acquire(lock: &File) -> io::Result<()> {
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
         }
     }
-}
-
-fn create_beside(folder: &Path, name: &str) -> io::Result<(PathBuf, File)> {
-    let process = std::process::id();
-    for attempt in 0..100 {
-        let beside = folder.join(format!(".{name}.{process}.{attempt}"));
-        match open(OpenOptions::new().create_new(true).write(true), &beside) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => return other.map(|file| (beside, file)),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
-}
-
-#[cfg(unix)]
-fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    options.mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    options.open(path)
-}
-
-#[cfg(unix)]
-fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
-    use std::os::unix::fs::DirBuilderExt as _;
-    builder.mode(0o700)
-}
-
-#[cfg(not(unix))]
-fn private(builder: &mut DirBuilder) -> &mut DirBuilder {
-    builder
 }
