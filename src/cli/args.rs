@@ -86,6 +86,7 @@ pub(crate) struct Args {
     pub(crate) compression_level: Option<u32>,
     pub(crate) format: Option<Format>,
     pub(crate) fail_fast: bool,
+    pub(crate) force: bool,
 
     pub(crate) username: Option<String>,
     pub(crate) password_stdin: bool,

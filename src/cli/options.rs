@@ -307,6 +307,11 @@ const SEND: &[Opt] = &[
         |args| args.fail_fast = true,
         "stop at the first failed image; with a broken one send nothing",
     ),
+    Opt::flag(
+        "force",
+        |args| args.force = true,
+        "send everything, also what the registry says it has: for one that has lost something and does not know",
+    ),
 ];
 
 const TELL: &[Opt] = &[

@@ -67,6 +67,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
             .images
             .map_or(standard.images, |images| images as usize),
         fail_fast: args.fail_fast,
+        force: args.force,
         cache,
         registry: client::Settings {
             keychain,

@@ -92,6 +92,14 @@ pub(crate) struct Transfer {
 }
 
 impl Homes {
+    /// `apart`: every repository is sent all that it needs, and nothing is mounted.
+    pub(crate) fn new(apart: bool) -> Self {
+        Self {
+            mounts_refused: apart,
+            ..Self::default()
+        }
+    }
+
     /// `waiter` needs `blob` in `repository`.
     pub(crate) fn need(
         &mut self,

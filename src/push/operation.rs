@@ -42,6 +42,8 @@ pub struct Operation {
     /// Images being worked on.
     pub images: usize,
     pub fail_fast: bool,
+    /// Everything is sent, whatever seems to be there.
+    pub force: bool,
     /// How long blobs may go on that no image waits for any more, all having failed: what is nearly
     /// there gets there, and what hangs is not waited for.
     pub linger: Duration,
@@ -107,6 +109,7 @@ impl Operation {
             jobs: 16,
             images: 16,
             fail_fast: false,
+            force: false,
             linger: Duration::from_secs(10),
             cache: None,
             registry: client::Settings {
@@ -160,6 +163,7 @@ impl Operation {
             self.format.unwrap_or_default(),
             self.destination.host().clone(),
         );
+        plan.listens = !self.force;
         for candidate in gathered.candidates {
             match candidate.fate {
                 Fate::Push { image, targets } if !targets.is_empty() => {
@@ -241,10 +245,12 @@ impl Operation {
             client,
             compressor,
             halt: halt.clone(),
+            force: self.force,
         });
         let limits = Limits {
             images: self.images.max(1),
             fail_fast: self.fail_fast,
+            force: self.force,
         };
         let coordinator = Coordinator {
             schedule: Schedule::new(plan, limits),
@@ -280,7 +286,7 @@ impl Operation {
         for message in damage.into_iter().chain(other_damage.flatten()) {
             warn(message, tally, observers);
         }
-        if let Some(layers) = &layers {
+        if let Some(layers) = layers.as_ref().filter(|_| !self.force) {
             plan.recall(|diff_id, method| layers.find(diff_id, method));
         }
         Memory {

@@ -69,6 +69,8 @@ pub(crate) struct Limits {
     /// Images being worked on.
     pub(crate) images: usize,
     pub(crate) fail_fast: bool,
+    /// Everything is sent, whatever seems to be there.
+    pub(crate) force: bool,
 }
 
 pub(crate) struct ImageState {
@@ -112,7 +114,7 @@ impl Schedule {
             unsure: deliveries.iter().filter(|delivery| delivery.unsure).count(),
             waiting: first.into_iter().chain(rest).collect(),
             plan,
-            homes: Homes::default(),
+            homes: Homes::new(limits.force),
             deliveries,
             images,
             limits,

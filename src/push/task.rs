@@ -28,6 +28,8 @@ pub(crate) struct Tools {
     pub(crate) compressor: Compressor,
     /// Whatever goes on is of no use any more.
     pub(crate) halt: Stop,
+    /// Blobs are sent whatever the registry says it has.
+    pub(crate) force: bool,
 }
 
 /// A task with all it works on.
@@ -210,7 +212,8 @@ impl TransferWork {
             digest,
             body: body.as_body(),
             mount_from: self.from.as_ref(),
-            no_mount: must_look,
+            no_mount: must_look || tools.force,
+            force: tools.force,
             meter: &self.meter,
         };
         match tools.client.push_blob(&task) {
@@ -238,6 +241,7 @@ impl TransferWork {
             repository: &self.repository,
             what: &what,
             body: &body,
+            force: tools.force,
             meter: &self.meter,
         };
         let (summary, delivery) =
@@ -320,6 +324,7 @@ impl PutWork {
             body: body.as_body(),
             mount_from: None,
             no_mount: true,
+            force: true,
             meter: &blob.meter,
         };
         match tools.client.push_blob(&task) {

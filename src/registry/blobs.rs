@@ -27,6 +27,9 @@ pub struct BlobTask<'a> {
     pub mount_from: Option<&'a Repository>,
     /// Do not mount or ask by mount; a manifest was refused although the blob had been confirmed.
     pub no_mount: bool,
+    /// What the registry says it has counts for nothing, also after a closing request without an answer.
+    /// Goes with `no_mount`.
+    pub force: bool,
     pub meter: &'a Meter,
 }
 
@@ -36,6 +39,8 @@ pub struct StreamTask<'a> {
     /// What it is, for messages: "layer with diff_id sha256:12ab…".
     pub what: &'a str,
     pub body: &'a dyn StreamBody,
+    /// As in [`BlobTask`].
+    pub force: bool,
     pub meter: &'a Meter,
 }
 
@@ -106,6 +111,8 @@ pub(super) struct Subject<'a> {
     pub(super) repository: &'a Repository,
     pub(super) digest: &'a Digest,
     pub(super) size: u64,
+    /// See [`BlobTask::force`].
+    pub(super) force: bool,
 }
 
 /// A session is believed when it says the same twice, so far apart: registries notice a cut
@@ -161,6 +168,7 @@ impl Client {
             repository,
             digest,
             size,
+            force: false,
         };
         match self.retry(&mut self.budget(), || self.look_at_blob(subject)) {
             Err(error) if error.kind == ErrorKind::Refused => Ok((Sight::Unknown, None)),
@@ -344,6 +352,9 @@ impl Client {
     /// After a closing request of which nobody knows what became: looks whether the blob is there,
     /// after so many seconds each.
     pub(super) fn look_for(&self, subject: Subject<'_>, waits: &[u64]) -> Result<bool, Error> {
+        if subject.force {
+            return Ok(false);
+        }
         for wait in waits {
             self.sleep(subject.operation, Duration::from_secs(*wait))?;
             match self.see_blob(subject) {
@@ -390,6 +401,7 @@ impl Client {
             repository,
             digest,
             size: 0,
+            force: false,
         };
         match self.see_blob(subject) {
             Ok(Sight::There) => return Ok(true),

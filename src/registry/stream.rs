@@ -95,7 +95,8 @@ impl Client {
             digest: &summary.digest,
             body,
             mount_from: None,
-            no_mount: false,
+            no_mount: task.force,
+            force: task.force,
             meter: task.meter,
         };
         let delivery = self.deliver(budget, &task)?;
@@ -410,6 +411,7 @@ impl Streaming<'_> {
             repository: self.task.repository,
             digest: &summary.digest,
             size: summary.size,
+            force: self.task.force,
         }
     }
 }

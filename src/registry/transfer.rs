@@ -50,6 +50,7 @@ impl Client {
                 repository: task.repository,
                 digest: task.digest,
                 size: task.body.size(),
+                force: task.force,
             },
             session: None,
             mounts: !task.no_mount,

@@ -22,6 +22,7 @@ mod compress;
 mod credentials;
 mod discovery;
 mod fixtures;
+mod force;
 mod fresh;
 mod interrupted;
 mod late_tokens;

@@ -189,6 +189,7 @@ impl Wire {
             body: &body,
             mount_from: from.as_ref(),
             no_mount: false,
+            force: false,
             meter: &self.meter,
         })
     }
@@ -210,6 +211,7 @@ impl Wire {
             repository: &repo(repository),
             what: "layer sha256:made",
             body,
+            force: false,
             meter: &self.meter,
         })
     }

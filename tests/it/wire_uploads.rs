@@ -183,6 +183,7 @@ fn a_digest_that_is_wrong_here_is_the_fault_of_the_source() {
             body: &body,
             mount_from: None,
             no_mount: false,
+            force: false,
             meter: &hoist::observe::event::Meter::default(),
         })
         .unwrap_err();

@@ -53,6 +53,11 @@ impl Schedule {
         };
         let state = &mut self.deliveries[delivery];
         state.nodes = vec![NodeState::Unseen; nodes.len()];
+        if self.limits.force {
+            state.stage = Stage::Manifests;
+            self.has_news = true;
+            return self.look_elsewhere(delivery, nodes.len() - 1);
+        }
         state.stage = Stage::Tags {
             left: state.tags.len(),
         };
@@ -165,12 +170,16 @@ impl Schedule {
             return;
         };
         for &child in &nodes[node].children {
-            if self.deliveries[delivery].nodes[child] == NodeState::Unseen {
-                self.deliveries[delivery].nodes[child] = NodeState::Checking;
-                self.short.push_back(Task::CheckNode {
+            if self.deliveries[delivery].nodes[child] != NodeState::Unseen {
+                continue;
+            }
+            self.deliveries[delivery].nodes[child] = NodeState::Checking;
+            match self.limits.force {
+                true => self.bring(delivery, child),
+                false => self.short.push_back(Task::CheckNode {
                     delivery,
                     node: child,
-                });
+                }),
             }
         }
         let blobs_left = self.need_all(delivery, Some(node), &nodes[node].blobs);

@@ -339,6 +339,7 @@ fn with_fail_fast_nothing_is_sent_before_every_image_is_known_to_be_whole() {
         let fail_fast = Limits {
             images: 1,
             fail_fast: true,
+            force: false,
         };
         let mut played = Schedule::new(schedule(&images).plan, fail_fast);
         world.play(&mut played);

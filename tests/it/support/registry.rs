@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     /// none then.
     pub(crate) client_ca: Option<PathBuf>,
     pub(crate) token: Option<TokenAuth>,
+    /// It remembers which blobs it has, and does not look.
+    pub(crate) remembers_blobs: bool,
 }
 
 /// Whose tokens are taken.
@@ -415,6 +417,12 @@ fn distribution_config(setup: &Setup, dir: &Path, listen: SocketAddr) -> String 
          http:\n  addr: {listen}\n",
         dir.join("data").display()
     );
+    if setup.remembers_blobs {
+        config = config.replace(
+            "storage:\n",
+            "storage:\n  cache: {blobdescriptor: inmemory}\n",
+        );
+    }
     if let Some(tls) = &setup.tls {
         let (certificate, key) = (tls.certificate.display(), tls.key.display());
         let clients = setup

@@ -415,6 +415,7 @@ pub(super) fn schedule(images: &[(Image, &[&str])]) -> Schedule {
         Limits {
             images: 8,
             fail_fast: false,
+            force: false,
         },
     )
 }
