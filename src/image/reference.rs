@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use crate::image::digest::{Digest, quote};
+use crate::image::error::legible;
 
 /// What a name without a host means.
 pub const DOCKER_HUB: &str = "docker.io";
@@ -188,7 +189,7 @@ impl ReferenceError {
 
     /// `hint`: what to write instead, without "try:".
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(legible(&hint.into()));
         self
     }
 

@@ -98,13 +98,16 @@ fn refused(text: &str, why: &str) -> ReferenceError {
 
 /// `user:password@host/app`, as in URLs. Nothing before the `@` is repeated: it may be a secret.
 fn refuse_credentials(text: &str) -> Result<(), ReferenceError> {
-    let Some((_, rest)) = text.rsplit_once('@') else {
+    let is_digest = |rest: &str| {
+        ["sha", "blake"].iter().any(|name| rest.starts_with(name)) && !rest.contains('/')
+    };
+    let name = match text.rsplit_once('@') {
+        Some((name, rest)) if is_digest(rest) => name,
+        _ => text,
+    };
+    let Some((_, rest)) = name.rsplit_once('@') else {
         return Ok(());
     };
-    let digest = ["sha", "blake"].iter().any(|name| rest.starts_with(name)) && !rest.contains('/');
-    if digest {
-        return Ok(());
-    }
     let why = "what stands before the @ of a destination would be a login, and is not taken there";
     let hint = format!("{rest} with --username NAME and --password-stdin");
     Err(ReferenceError::new(why).with_hint(hint))
@@ -372,11 +375,22 @@ mod tests {
             "https://me:secret@a.example/app",
             "secret@localhost:5000/",
             "me:secret@sha.example/app",
+            "me:secret@a.example/app@sha256:00",
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.message().contains("a login"), "{text}: {error}");
             assert!(!error.to_string().contains("secret"), "{text}: {error}");
             assert!(error.hint().unwrap().contains("--password-stdin"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hint_moves_no_cursor() {
+        for text in ["me:secret@a\u{1b}[2J.example/app", "a\u{202e}@sha256:00"] {
+            let error = parse(text).unwrap_err();
+            let hint = error.hint().unwrap();
+            assert!(!hint.contains(['\u{1b}', '\u{202e}']), "{hint:?}");
+            assert!(hint.contains("\\u{"), "{hint:?}");
         }
     }
 
