@@ -1,6 +1,8 @@
 # Everything a developer or a build machine runs. `make help` lists it.
 
-.PHONY: build static demo test check bench bench-quick fixtures help
+.PHONY: build static demo test soak check bench bench-quick fixtures help
+
+SECONDS = 1800
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 13
@@ -16,6 +18,9 @@ demo: ## push the fixtures into a registry started for it, and list what arrived
 
 test: ## all tests; registries that are not on PATH are named as skipped
 	cargo test --locked
+
+soak: ## readers of what others wrote under mutated inputs, for SECONDS=1800
+	@HOIST_SOAK_SECONDS=$(SECONDS) cargo test --quiet --locked --lib soak::tests::readers -- --nocapture
 
 check: ## formatting, lints and documentation, warnings denied; silent when all is well
 	@cargo fmt --check

@@ -43,6 +43,8 @@ pub mod pool;
 pub mod push;
 pub mod registry;
 pub mod serve;
+#[cfg(test)]
+mod soak;
 
 pub use image::name::Destination;
 pub use observe::event::{Event, Observer};

@@ -45,6 +45,11 @@ impl Filter {
         glob::check(pattern)
     }
 
+    #[cfg(test)]
+    pub(crate) fn glob_matches(pattern: &str, repository: &str, tag: &str) -> bool {
+        glob::matches(pattern, repository, tag)
+    }
+
     /// What of `image` was asked for: first by name, then by platform, then what there is of that,
     /// then by the size that is left.
     ///

@@ -23,6 +23,8 @@ mod oci;
 mod packed;
 pub mod platform;
 pub mod reference;
+#[cfg(test)]
+pub(crate) mod soak;
 pub mod source;
 pub mod stdin;
 mod tar_index;

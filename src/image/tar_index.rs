@@ -136,6 +136,16 @@ impl TarIndex {
         self.members.keys().any(|name| is_part_of_image(name))
     }
 
+    /// Of all members that can be read.
+    #[cfg(test)]
+    pub(crate) fn extents(&self) -> Vec<Extent> {
+        let extent = |member: &Member| match member {
+            Member::File(extent) => Some(*extent),
+            _ => None,
+        };
+        self.members.values().filter_map(extent).collect()
+    }
+
     fn is_full(&self) -> bool {
         self.weight > MAX_WEIGHT
     }

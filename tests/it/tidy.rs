@@ -55,7 +55,13 @@ impl Source {
     /// All of it is compiled for tests alone.
     fn is_test(&self) -> bool {
         let mut parts = self.path.split('/');
-        parts.any(|part| matches!(part, "tests" | "tests.rs"))
+        self.is_soak() || parts.any(|part| matches!(part, "tests" | "tests.rs"))
+    }
+
+    /// Of the mutation loop, or of what it is given.
+    fn is_soak(&self) -> bool {
+        let mut parts = self.path.split('/');
+        parts.any(|part| matches!(part, "soak" | "soak.rs"))
     }
 }
 

@@ -206,6 +206,17 @@ fn a_forbidden_import_is_seen() {
             Some("serve::Server"),
         ),
         ("src/net/a.rs", "pub(crate) fn a() {}", None),
+        ("src/net/soak.rs", "use crate::soak::Target;", None),
+        (
+            "src/net/a.rs",
+            "use crate::soak::Target;",
+            Some("soak::Target"),
+        ),
+        (
+            "src/soak/mod.rs",
+            "use crate::image::digest;",
+            Some("image::digest"),
+        ),
         ("src/other/a.rs", "", Some("no room is called other")),
         ("tests/it/a.rs", "use crate::push::x;", None),
     ] {

@@ -1,0 +1,21 @@
+//! Examples out of `fixtures/`.
+
+use std::fs;
+use std::path::Path;
+
+/// One file of `fixtures/`.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    fs::read(path.join(name)).unwrap()
+}
+
+/// All files directly in `fixtures/` with this ending, by name.
+pub(crate) fn fixtures(ending: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let entries = fs::read_dir(folder).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.is_file() && path.to_string_lossy().ends_with(ending));
+    paths.sort();
+    assert!(!paths.is_empty(), "no fixture ends in {ending}");
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
