@@ -16,6 +16,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::Tag;
 use crate::net::Proxy;
 use crate::push::operation::Format;
+use crate::registry::client::Rate;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -82,6 +83,9 @@ pub(crate) struct Args {
     pub(crate) retries: Option<u32>,
     pub(crate) stall_timeout: Option<Duration>,
     pub(crate) chunk_size: Option<u64>,
+    pub(crate) requests_per_second: Option<Rate>,
+    /// Bytes.
+    pub(crate) limit_rate: Option<Rate>,
     pub(crate) compression: Option<Codec>,
     pub(crate) compression_level: Option<u32>,
     pub(crate) format: Option<Format>,
@@ -310,7 +314,7 @@ mod tests {
         let legal = |option: &Opt| match option.long {
             "platform" => "linux/arm64",
             "stall-timeout" => "2m",
-            "chunk-size" | "min-size" | "max-size" => "16MiB",
+            "chunk-size" | "limit-rate" | "min-size" | "max-size" => "16MiB",
             "compression" => "gzip",
             "format" => "docker",
             "output" => "json",

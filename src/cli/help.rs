@@ -365,7 +365,12 @@ usage. Fields are only ever added.
                                  sent
   bytes                          total, uploaded (re-sends included), resumed,
                                  mounted, present
-  requests, retries, waited_ms, duration_ms
+  requests, retries, duration_ms
+  waited_ms                      how much of it went by with waiting
+  waited                         what for: pause_ms (the registry asked for it),
+                                 requests_ms (--requests-per-second),
+                                 bandwidth_ms (--limit-rate), retry_ms (between
+                                 tries); each moment counts once
   errors[], warnings[]           what concerns no single image
 ",
     ),

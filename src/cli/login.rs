@@ -222,6 +222,7 @@ impl Attempt {
             chunk_size: None,
             plain_http: self.args.plain_http,
             insecure: self.args.insecure,
+            limits: client::Limits::default(),
         };
         let clock = SystemClock {
             stop: self.stop.clone(),

@@ -40,7 +40,7 @@ use crate::cli::usage::UsageError;
 use crate::net::redact;
 use crate::observe::console::Console;
 use crate::observe::text::safe;
-use crate::push::report::{Bytes, ErrorReport, Outcome, Report};
+use crate::push::report::{Bytes, ErrorReport, Outcome, Report, Waited};
 use crate::registry::clock::Stop;
 
 /// A process as data: what `main` collects, and what tests make up.
@@ -221,6 +221,7 @@ fn empty_report(outcome: Outcome, error: ErrorReport) -> Report {
         requests: 0,
         retries: 0,
         waited_ms: 0,
+        waited: Waited::default(),
         duration_ms: 0,
         errors: vec![error],
         warnings: Vec::new(),

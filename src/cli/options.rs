@@ -265,6 +265,28 @@ const SEND: &[Opt] = &[
     .form(Form::Measure)
     .scope(Scope::Both),
     Opt::value(
+        "requests-per-second",
+        "N",
+        |args, given| {
+            args.requests_per_second = Some(given.parsed(values::requests_per_second)?);
+            Ok(())
+        },
+        "send a registry no more than N requests per second (0.5: one in two seconds); after a rest N at once, at least 1; its token service, on another host, gets as many",
+    )
+    .form(Form::Number)
+    .scope(Scope::Both),
+    Opt::value(
+        "limit-rate",
+        "SIZE",
+        |args, given| {
+            args.limit_rate = Some(given.parsed(values::limit_rate)?);
+            Ok(())
+        },
+        "send a registry no more than SIZE bytes per second, all uploads together",
+    )
+    .form(Form::Measure)
+    .scope(Scope::Both),
+    Opt::value(
         "compression",
         "gzip|zstd|none",
         |args, given| {

@@ -76,6 +76,10 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
             chunk_size: args.chunk_size,
             plain_http: args.plain_http,
             insecure: args.insecure,
+            limits: client::Limits {
+                requests: args.requests_per_second,
+                bytes: args.limit_rate,
+            },
         },
         net: net::Settings {
             connections: jobs as usize,

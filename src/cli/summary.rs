@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::observe::console::Console;
 use crate::observe::text::{bytes, count, duration, rate, safe};
-use crate::push::report::{ErrorReport, ImageReport, ImageStatus, Outcome, Report};
+use crate::push::report::{ErrorReport, ImageReport, ImageStatus, Outcome, Report, Waited};
 
 /// `error: MESSAGE`, and what to try on a line of its own.
 pub(crate) fn error(console: &Console, message: &str, hint: Option<&str>) {
@@ -185,7 +185,7 @@ fn sent(report: &Report) -> String {
     text
 }
 
-/// "14.2 s, 120 requests, 3 retries, 2.0 s waited"
+/// "14.2 s, 120 requests, 3 retries, 2.0 s waited as the registry asked"
 fn time(report: &Report) -> String {
     let requests = usize::try_from(report.requests).unwrap_or(usize::MAX);
     let mut text = format!(
@@ -197,11 +197,36 @@ fn time(report: &Report) -> String {
             retries => format!("{retries} retries"),
         }
     );
-    if report.waited_ms > 0 {
-        let waited = duration(Duration::from_millis(report.waited_ms));
-        text.push_str(&format!(", {waited} waited"));
+    if let Some(waited) = waited(report.waited) {
+        text.push_str(&format!(", {waited}"));
     }
     text
+}
+
+/// "12.0 s waited: 8.0 s as the registry asked, 4.0 s for --requests-per-second". Nothing of what nobody
+/// would have noticed.
+fn waited(waited: Waited) -> Option<String> {
+    const NOTICED_MS: u64 = 100;
+    let said = |ms| duration(Duration::from_millis(ms));
+    let parts = [
+        (waited.pause_ms, "as the registry asked"),
+        (waited.requests_ms, "for --requests-per-second"),
+        (waited.bandwidth_ms, "for --limit-rate"),
+        (waited.retry_ms, "between tries"),
+    ];
+    let parts: Vec<_> = parts.iter().filter(|(ms, _)| *ms >= NOTICED_MS).collect();
+    let all = said(waited.total_ms());
+    match parts[..] {
+        [] => None,
+        [(_, why)] => Some(format!("{all} waited {why}")),
+        _ => {
+            let parts: Vec<String> = parts
+                .iter()
+                .map(|(ms, why)| format!("{} {why}", said(*ms)))
+                .collect();
+            Some(format!("{all} waited: {}", parts.join(", ")))
+        }
+    }
 }
 
 /// "91.6 %": rounded down, so that 100 means all.
@@ -342,6 +367,31 @@ mod tests {
         let expected =
             "3 images found, 0 pushed, 0 already there, 1 failed, 2 not finished, success rate 0 %";
         assert_eq!(images(&report), expected);
+    }
+
+    #[test]
+    fn waiting_is_told_with_its_reasons() {
+        for ([pause_ms, requests_ms, bandwidth_ms, retry_ms], expected) in [
+            ([0, 0, 0, 99], None),
+            ([7000, 0, 0, 50], Some("7.0 s waited as the registry asked")),
+            ([0, 0, 61_000, 0], Some("1 m 01 s waited for --limit-rate")),
+            (
+                [8000, 4000, 0, 0],
+                Some("12.0 s waited: 8.0 s as the registry asked, 4.0 s for --requests-per-second"),
+            ),
+            (
+                [0, 0, 100, 1900],
+                Some("2.0 s waited: 0.1 s for --limit-rate, 1.9 s between tries"),
+            ),
+        ] {
+            let times = Waited {
+                pause_ms,
+                requests_ms,
+                bandwidth_ms,
+                retry_ms,
+            };
+            assert_eq!(waited(times).as_deref(), expected);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::cli::logging;
+use crate::registry::client::Rate;
 
 /// A whole number within `legal`.
 pub(crate) fn number(text: &str, legal: RangeInclusive<u32>) -> Result<u32, String> {
@@ -66,6 +67,21 @@ pub(crate) fn chunk_size(text: &str) -> Result<u64, String> {
     legal.contains(&parsed).then_some(parsed).ok_or_else(wrong)
 }
 
+/// Requests per second.
+pub(crate) fn requests_per_second(text: &str) -> Result<Rate, String> {
+    let decimal = Decimal::split(text).filter(|(_, unit)| unit.is_empty());
+    let rate = decimal.and_then(|(decimal, _)| Rate::per_second(decimal.as_f64()));
+    rate.ok_or_else(|| "a number above 0, such as 10 or 0.5".to_owned())
+}
+
+/// Bytes per second.
+pub(crate) fn limit_rate(text: &str) -> Result<Rate, String> {
+    let parsed = size(text)?;
+    let legal = 1 << 10..=1 << 40;
+    let rate = Rate::per_second(parsed as f64).filter(|_| legal.contains(&parsed));
+    rate.ok_or_else(|| "bytes per second, from 1KiB to 1TiB".to_owned())
+}
+
 /// What is logged: levels, for all or for a module, divided by commas.
 pub(crate) fn log_filter(text: &str) -> Result<logging::Filter, String> {
     let legal = "off, error, warn, info, debug or trace, or MODULE=LEVEL, or several with commas";
@@ -119,6 +135,10 @@ impl Decimal {
 
     fn is_whole(self) -> bool {
         self.digits.is_multiple_of(self.over)
+    }
+
+    fn as_f64(self) -> f64 {
+        self.digits as f64 / self.over as f64
     }
 
     fn times(self, factor: u64) -> Option<u64> {
@@ -215,6 +235,29 @@ mod tests {
             let expected = expected.map(|address| address.parse().unwrap());
             assert_eq!(listen(text).ok(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn rates_are_more_than_nothing() {
+        for (text, expected) in [
+            ("10", Some(10.0)),
+            ("0.5", Some(0.5)),
+            ("0.001", Some(0.001)),
+            ("0", None),
+            ("0.0", None),
+            ("-1", None),
+            ("NaN", None),
+            ("inf", None),
+            ("1e3", None),
+            ("10/s", None),
+            ("", None),
+        ] {
+            let expected = expected.and_then(Rate::per_second);
+            assert_eq!(requests_per_second(text).ok(), expected, "{text}");
+        }
+        assert!(limit_rate("0").is_err() && limit_rate("1023").is_err());
+        assert!(limit_rate("2T").is_err() && limit_rate("1M/s").is_err());
+        assert_eq!(limit_rate("1.5M").ok(), Rate::per_second(1_572_864.0));
     }
 
     #[test]

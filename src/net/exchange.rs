@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     body_sent: Cell<u64>,
     /// Everything of the payload has been taken: an answer is no longer early.
     taken: Cell<bool>,
+    /// Time has gone by since the last piece went out: there may be an answer.
+    held_back: Cell<bool>,
     payload_error: RefCell<Option<io::Error>>,
     /// The connection sends from files without being given their bytes.
     takes_files: Cell<bool>,
@@ -68,6 +70,7 @@ impl Exchange {
             stopped: Cell::new(false),
             body_sent: Cell::new(0),
             taken: Cell::new(false),
+            held_back: Cell::new(false),
             payload_error: RefCell::new(None),
             takes_files: Cell::new(false),
             piece: RefCell::new(None),
@@ -121,6 +124,15 @@ impl Exchange {
 
     pub(super) fn set_payload_taken(&self, taken: bool) {
         self.taken.set(taken);
+    }
+
+    pub(super) fn set_held_back(&self) {
+        self.held_back.set(true);
+    }
+
+    /// Whether the payload was held back since this was asked the last time.
+    pub(super) fn take_held_back(&self) -> bool {
+        self.held_back.take()
     }
 
     pub(super) fn payload_failed(&self, error: io::Error) {

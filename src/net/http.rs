@@ -171,7 +171,7 @@ impl Http {
         let carried = self.credentials(&request);
         let mut message = message(&request)?;
         let headers = message.headers_mut();
-        let payload = Metered::new(request.payload, exchange);
+        let payload = Metered::new(request.payload, request.pace, exchange);
         if let Some(payload) = &payload {
             match payload.left() {
                 Some(size) => headers.insert(header::CONTENT_LENGTH, size.into()),

@@ -7,13 +7,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::exchange::{Exchange, Piece};
-use super::request::{FilePart, Payload};
+use super::failure::Fault;
+use super::request::{FilePart, Pace, Payload};
 
 /// What ureq, which would spin for ever on a sized body that ends early, reads a payload from.
 pub(super) struct Metered<'a> {
     supply: Supply<'a>,
     /// Bytes still owed, for sized payloads.
     left: Option<u64>,
+    pace: Option<&'a dyn Pace>,
     exchange: Rc<Exchange>,
 }
 
@@ -24,7 +26,11 @@ enum Supply<'a> {
 
 impl<'a> Metered<'a> {
     /// `None` where there is nothing to send.
-    pub(super) fn new(payload: Payload<'a>, exchange: &Rc<Exchange>) -> Option<Self> {
+    pub(super) fn new(
+        payload: Payload<'a>,
+        pace: Option<&'a dyn Pace>,
+        exchange: &Rc<Exchange>,
+    ) -> Option<Self> {
         let (supply, left) = match payload {
             Payload::Empty => return None,
             Payload::Sized(reader, size) => (Supply::Reader(reader), Some(size)),
@@ -38,6 +44,7 @@ impl<'a> Metered<'a> {
         (left != Some(0)).then_some(Metered {
             supply,
             left,
+            pace,
             exchange,
         })
     }
@@ -66,6 +73,18 @@ impl<'a> Metered<'a> {
             _ => Ok(taken),
         }
     }
+
+    /// Holds the next bytes back for as long as is wanted. Nothing is being sent meanwhile, so that
+    /// nothing can be taken for a stall.
+    fn wait_for_turn(&self, bytes: usize) -> io::Result<()> {
+        let Some(pace) = self.pace else { return Ok(()) };
+        let waited = pace.pass(bytes);
+        let waited = waited.ok_or_else(|| io::Error::other(Fault::shutdown()))?;
+        if waited {
+            self.exchange.set_held_back();
+        }
+        Ok(())
+    }
 }
 
 impl Read for Metered<'_> {
@@ -79,8 +98,10 @@ impl Read for Metered<'_> {
             // ureq wants the rest before it reads the answer; the connection swallows this filler.
             self.left.map_or(0, |_| most)
         } else {
+            let most = self.pace.map_or(most, |pace| most.min(pace.piece()));
             match self.take(&mut buf[..most]) {
                 Ok(taken) => {
+                    self.wait_for_turn(taken)?;
                     self.exchange.goes_out(taken as u64);
                     taken
                 }

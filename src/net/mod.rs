@@ -29,7 +29,7 @@ pub use failure::{Failure, FailureKind};
 pub use http::Http;
 pub use proxy::{HostProxy, NoProxy, Proxies, Proxy};
 pub use redact::redact;
-pub use request::{FilePart, Method, Payload, Request, Response, Settings};
+pub use request::{FilePart, Method, Pace, Payload, Request, Response, Settings};
 pub use resolve::is_loopback;
 pub use roots::Roots;
 pub use secret::Secret;

@@ -78,6 +78,18 @@ pub struct Request<'a> {
     pub payload: Payload<'a>,
     /// Longest wait for the answer's header once the body has been handed over.
     pub answer_timeout: Duration,
+    /// Who says when pieces of the payload may go out; without, as fast as they are taken.
+    pub pace: Option<&'a dyn Pace>,
+}
+
+/// Holds payloads back. What is held back does not stand still: no limit for stalls runs meanwhile.
+pub trait Pace {
+    /// The most bytes that go out in one piece, at least one.
+    fn piece(&self) -> usize;
+
+    /// Waits until a piece of so many bytes may go out, and says whether that took time; `None` when it
+    /// is time to stop.
+    fn pass(&self, bytes: usize) -> Option<bool>;
 }
 
 impl<'a> Request<'a> {

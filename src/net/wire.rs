@@ -221,8 +221,9 @@ impl Transport for Wire {
             Some(piece) => self.send_piece(piece, amount, &exchange),
             None => self.send(amount, head, exchange.stall),
         };
+        let is_time = self.since_look >= LOOK_EVERY || exchange.take_held_back();
         let outcome = match outcome {
-            Ok(Sent::All) if self.since_look >= LOOK_EVERY && !exchange.payload_taken() => {
+            Ok(Sent::All) if is_time && !exchange.payload_taken() => {
                 self.look().map(|there| match there {
                     true => Sent::Answered,
                     false => Sent::All,

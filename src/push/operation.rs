@@ -119,6 +119,7 @@ impl Operation {
                 chunk_size: None,
                 plain_http: false,
                 insecure: false,
+                limits: client::Limits::default(),
             },
             net: net::Settings::default(),
         }

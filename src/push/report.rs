@@ -16,8 +16,9 @@ pub struct Report {
     pub bytes: Bytes,
     pub requests: u64,
     pub retries: u64,
-    /// Pauses and back-off, summed over the workers.
+    /// Time in which somebody waited instead of working: the sum of `waited`.
     pub waited_ms: u64,
+    pub waited: Waited,
     pub duration_ms: u64,
     /// What concerns no single image: wrong usage, unreadable sources, nothing found.
     pub errors: Vec<ErrorReport>,
@@ -104,6 +105,26 @@ pub enum Side {
     Source,
     Registry,
     Local,
+}
+
+/// What was waited for, in milliseconds of the push: each moment counts once, and for the first of these
+/// that applies to anybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Waited {
+    /// The registry asked for it.
+    pub pause_ms: u64,
+    /// `--requests-per-second`
+    pub requests_ms: u64,
+    /// `--limit-rate`
+    pub bandwidth_ms: u64,
+    /// Between tries, and between looks at what became of something.
+    pub retry_ms: u64,
+}
+
+impl Waited {
+    pub fn total_ms(self) -> u64 {
+        self.pause_ms + self.requests_ms + self.bandwidth_ms + self.retry_ms
+    }
 }
 
 /// Blob bytes, each blob counted once per repository, but for `uploaded`.

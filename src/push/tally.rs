@@ -10,10 +10,10 @@ use crate::push::homes::State;
 use crate::push::plan::BlobId;
 use crate::push::report::{
     BlobReport, BlobStatus, Bytes, ErrorReport, FailureKind, ImageReport, ImageStatus, Outcome,
-    Report, TargetReport,
+    Report, TargetReport, Waited,
 };
 use crate::push::schedule::Schedule;
-use crate::registry::client::{Arrival, Totals};
+use crate::registry::client::{self, Arrival, Totals};
 
 /// How the run as a whole came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +154,18 @@ impl Tally {
         };
         let millis =
             |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let client::Waited {
+            pause,
+            requests,
+            bandwidth,
+            retry,
+        } = self.totals.waited;
+        let waited = Waited {
+            pause_ms: millis(pause),
+            requests_ms: millis(requests),
+            bandwidth_ms: millis(bandwidth),
+            retry_ms: millis(retry),
+        };
         Report {
             version: 1,
             outcome,
@@ -162,7 +174,8 @@ impl Tally {
             bytes: self.bytes,
             requests: self.totals.requests,
             retries: self.totals.retries,
-            waited_ms: millis(self.totals.waited),
+            waited_ms: waited.total_ms(),
+            waited,
             duration_ms: millis(self.begun.elapsed()),
             errors: self.errors,
             warnings: self.warnings,

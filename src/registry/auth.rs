@@ -210,6 +210,12 @@ impl Authority {
     }
 }
 
+impl Pass<'_> {
+    pub(super) fn can_expire(&self) -> bool {
+        self.token.is_some()
+    }
+}
+
 impl Tries {
     /// Whether a request that carried this may be sent once more.
     pub(super) fn allow(&mut self, pass: &Pass<'_>) -> bool {
@@ -379,6 +385,9 @@ impl Client {
 
     fn challenges_of_host(&self) -> Vec<Challenge> {
         let mut ping = Call::new(Method::Get, endpoint::ping(), Access::Host);
+        if self.await_turn("login", &ping.target).is_err() {
+            return Vec::new();
+        }
         match self.send(&mut ping) {
             Ok(answer) if answer.status == 401 => self.challenges(&answer),
             _ => Vec::new(),

@@ -14,6 +14,7 @@ use crate::registry::call::{Access, Answer, Call};
 use crate::registry::client::Client;
 use crate::registry::endpoint;
 use crate::registry::error::{Error, ErrorKind};
+use crate::registry::limit::waits::Why;
 use crate::registry::manifests::Presence;
 use crate::registry::retry::{Class, Halt};
 use crate::registry::upload::{Held, Session, parse_range};
@@ -344,7 +345,7 @@ impl Client {
                 return Ok(goes_on);
             }
             last = Some(held);
-            self.sleep(operation, SETTLE)?;
+            self.sleep(operation, Why::Retry, SETTLE)?;
         }
         Ok(false)
     }
@@ -356,10 +357,11 @@ impl Client {
             return Ok(false);
         }
         for wait in waits {
-            self.sleep(subject.operation, Duration::from_secs(*wait))?;
+            self.sleep(subject.operation, Why::Retry, Duration::from_secs(*wait))?;
             match self.see_blob(subject) {
                 Ok(Sight::There) => return Ok(true),
-                Ok(Sight::Absent | Sight::Unknown) | Err(Halt::Again(_)) => {}
+                Ok(Sight::Absent | Sight::Unknown) => {}
+                Err(Halt::Again(trouble)) => self.heed(&trouble),
                 Err(Halt::Fail(error)) => return Err(*error),
             }
         }
@@ -378,7 +380,7 @@ impl Client {
     ) -> Result<Vec<Digest>, Error> {
         let mut lost = digests.to_vec();
         for wait in [1, 2, 4] {
-            self.sleep("wait for blobs", Duration::from_secs(wait))?;
+            self.sleep("wait for blobs", Why::Retry, Duration::from_secs(wait))?;
             let mut still = Vec::new();
             for digest in lost {
                 if !self.is_there(repository, &digest)? {
@@ -405,13 +407,17 @@ impl Client {
         };
         match self.see_blob(subject) {
             Ok(Sight::There) => return Ok(true),
-            Ok(_) | Err(Halt::Again(_)) => {}
+            Ok(_) => {}
+            Err(Halt::Again(trouble)) => self.heed(&trouble),
             Err(Halt::Fail(error)) => return Err(*error),
         }
         let name = super::manifests::ManifestName::Digest(digest);
         match self.see_manifest(&operation, repository, name) {
             Ok(presence) => Ok(matches!(presence, Presence::Present(_))),
-            Err(Halt::Again(_)) => Ok(false),
+            Err(Halt::Again(trouble)) => {
+                self.heed(&trouble);
+                Ok(false)
+            }
             Err(Halt::Fail(error)) => Err(*error),
         }
     }

@@ -9,7 +9,7 @@ use crate::registry::call::Answer;
 use crate::registry::client::Client;
 use crate::registry::endpoint::Target;
 use crate::registry::error::{Error, ErrorKind};
-use crate::registry::limit::parse_retry_after;
+use crate::registry::limit::retry_after;
 use crate::registry::retry::{Class, Halt, Trouble};
 
 const MOST_TEXT: usize = 300;
@@ -264,8 +264,9 @@ impl Client {
     }
 
     fn pressure(&self, answer: &Answer) -> Class {
+        let date = answer.response.header("date");
         let asked = answer.response.header("retry-after");
-        let after = asked.and_then(|text| parse_retry_after(text, self.clock.unix()));
+        let after = asked.and_then(|text| retry_after::parse(text, date, self.clock.unix()));
         Class::Pressure { after }
     }
 }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::image::reference::Host;
-use crate::net::{self, Failure, FailureKind, FilePart, Http, Method, Payload, Response};
+use crate::net::{self, Failure, FailureKind, FilePart, Http, Method, Pace, Payload, Response};
 use crate::observe::event::Emit;
 use crate::registry::auth::{Asked, Authority, Denied, Pass, Tries};
 use crate::registry::body::{Content, Exactly};
@@ -16,6 +16,8 @@ use crate::registry::clock::Clock;
 use crate::registry::endpoint::{self, Endpoint, Target};
 use crate::registry::error::Error;
 use crate::registry::limit::Limit;
+use crate::registry::limit::throttle::Throttle;
+use crate::registry::limit::waits::Waits;
 use crate::registry::profile::{Learned, Profile, Sizes};
 use crate::registry::reach::Reach;
 use crate::registry::retry::Halt;
@@ -25,6 +27,8 @@ pub use crate::registry::auth::TokenService;
 pub use crate::registry::blobs::{Arrival, BlobTask, Delivery, StreamTask, Weight};
 pub use crate::registry::credentials::{Anonymous, Credentials, Keychain, Login};
 pub use crate::registry::endpoint::{api_host, url};
+pub use crate::registry::limit::bucket::Rate;
+pub use crate::registry::limit::waits::Waited;
 pub use crate::registry::login::Checked;
 pub use crate::registry::manifests::{ManifestFailure, ManifestName, Presence};
 pub use crate::registry::read::Seen;
@@ -44,6 +48,16 @@ pub struct Settings {
     pub plain_http: bool,
     /// http where https does not answer.
     pub insecure: bool,
+    pub limits: Limits,
+}
+
+/// How much a registry is to be asked for at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Requests, to it and to each host that it sends us to; a second's worth, or one, at once after a rest.
+    pub requests: Option<Rate>,
+    /// Bytes of all bodies together.
+    pub bytes: Option<Rate>,
 }
 
 /// One registry, shared by all workers.
@@ -56,6 +70,8 @@ pub struct Client {
     pub(super) authority: Authority,
     pub(super) reach: Reach,
     pub(super) limit: Limit,
+    throttle: Option<Throttle>,
+    pub(super) waits: Arc<Waits>,
     pub(super) profile: &'static Profile,
     pub(super) learned: Learned,
     pub(super) counts: Counts,
@@ -66,7 +82,7 @@ pub struct Client {
 pub struct Totals {
     pub requests: u64,
     pub retries: u64,
-    pub waited: Duration,
+    pub waited: Waited,
 }
 
 impl std::ops::AddAssign for Totals {
@@ -81,7 +97,6 @@ impl std::ops::AddAssign for Totals {
 pub(super) struct Counts {
     requests: AtomicU64,
     retries: AtomicU64,
-    waited_ms: AtomicU64,
 }
 
 /// Redirects that are followed in a row.
@@ -102,10 +117,17 @@ impl Client {
         let known = settings.known_service.clone();
         let learned = Learned::default();
         learned.look_at_service(known.as_ref().and_then(|known| known.service.as_deref()));
+        let waits = Arc::new(Waits::default());
+        let limits = settings.limits;
+        let throttle = limits
+            .bytes
+            .map(|rate| Throttle::new(rate, Arc::clone(&clock), Arc::clone(&waits)));
         Self {
             authority: Authority::new(Arc::clone(&settings.keychain), known),
             reach: Reach::new(settings.plain_http, settings.insecure, loopback),
-            limit: Limit::default(),
+            limit: Limit::new(limits.requests),
+            throttle,
+            waits,
             profile: Profile::of(endpoint.host()),
             learned,
             counts: Counts::default(),
@@ -135,7 +157,7 @@ impl Client {
         Totals {
             requests: read(&self.counts.requests),
             retries: read(&self.counts.retries),
-            waited: Duration::from_millis(read(&self.counts.waited_ms)),
+            waited: self.waits.waited(),
         }
     }
 
@@ -155,22 +177,12 @@ impl Client {
         Some(self.endpoint.resolve(&answer.target, scheme, location))
     }
 
-    /// Waits; an error when it is time to stop.
-    pub(super) fn sleep(&self, operation: &str, wait: Duration) -> Result<(), Error> {
-        self.counts.waited(wait);
-        if self.clock.sleep(wait) {
-            return Ok(());
-        }
-        Err(Error::interrupted(operation))
-    }
-
     /// Sends one request, with credentials where they are asked for, and follows redirects.
     pub(super) fn exchange(&self, operation: &str, mut call: Call<'_>) -> Result<Answer, Halt> {
         let mut redirects = 0;
         let mut tries = Tries::default();
         loop {
-            self.admit(operation)?;
-            let mut pass = self.authorise(operation, &call)?;
+            let mut pass = self.enter(operation, &call)?;
             call.authorization = pass.header.clone();
             let began = self.clock.now();
             let response = match self.send(&mut call) {
@@ -221,21 +233,6 @@ impl Client {
         }
     }
 
-    /// Nothing begins at a dead host, during a pause, or when it is time to stop.
-    pub(super) fn admit(&self, operation: &str) -> Result<(), Error> {
-        if let Some(dead) = self.reach.contact.dead() {
-            let operation = operation.to_owned();
-            return Err(Error { operation, ..dead });
-        }
-        if !self.clock.sleep(Duration::ZERO) {
-            return Err(Error::interrupted(operation));
-        }
-        while let Some(wait) = self.limit.pending(self.clock.now()) {
-            self.sleep(operation, wait)?;
-        }
-        Ok(())
-    }
-
     /// Where an answer sends us, if it does.
     fn redirect(
         &self,
@@ -275,7 +272,12 @@ impl Client {
             let url = self.endpoint.url(&call.target, self.reach.scheme());
             return self.send_fresh(&url, call);
         }
+        let mut is_second = false;
         let outcome = self.reach.send(|scheme| {
+            if std::mem::replace(&mut is_second, true) {
+                // Nobody is let wait for it: all others wait for what it finds out.
+                self.line_up(&call.target);
+            }
             let url = self.endpoint.url(&call.target, scheme);
             self.send_fresh(&url, call)
         });
@@ -317,6 +319,9 @@ impl Client {
             headers.push(("authorization", value.expose().to_owned()));
         }
         let length = call.content.len().unwrap_or_default();
+        // Forms for a token service are no upload, and nobody gets anywhere without a token.
+        let is_upload = call.target.is_own() || !matches!(call.content, Content::Document(_));
+        let throttle = self.throttle.as_ref().filter(|_| is_upload);
         let submit = |payload| {
             let request = net::Request {
                 method: call.method,
@@ -324,6 +329,7 @@ impl Client {
                 headers: &headers,
                 payload,
                 answer_timeout: call.patience.unwrap_or(self.http.stall_timeout()),
+                pace: throttle.map(|throttle| throttle as &dyn Pace),
             };
             self.submit(request, call.limit)
         };
@@ -379,11 +385,6 @@ impl Client {
 impl Counts {
     pub(super) fn retried(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn waited(&self, wait: Duration) {
-        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        self.waited_ms.fetch_add(ms, Ordering::Relaxed);
     }
 }
 

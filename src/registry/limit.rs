@@ -1,96 +1,134 @@
-//! One pause for all who work on a host: who asks us to slow down means all of us.
+//! What holds requests back: one pause for all who work on a host, since who asks us to slow down means
+//! all of us; and, where it is limited how many may go out in a second, the line they stand in.
+//!
+//! While a pause lasts nobody moves up in the line, so that its end is no rush.
 
-use std::sync::{Mutex, PoisonError};
+pub(super) mod bucket;
+pub(super) mod retry_after;
+pub(super) mod throttle;
+pub(super) mod waits;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-#[derive(Debug, Default)]
-pub(super) struct Limit(Mutex<Pause>);
+use crate::registry::limit::bucket::{Bucket, Rate};
+use crate::registry::limit::waits::Why;
+
+/// Hosts with a line of their own; others have one together.
+const MOST_HOSTS: usize = 32;
 
 #[derive(Debug, Default)]
-struct Pause {
+pub(super) struct Limit {
+    rate: Option<Rate>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     /// When the registry last asked.
     asked: Option<Instant>,
     until: Option<Instant>,
+    /// Not asked for: the registry went away.
+    is_retry: bool,
+    /// Where the time of the lines begins, and how much of it is pauses, up to the end of the last one.
+    start: Option<Instant>,
+    stood: Duration,
+    lines: BTreeMap<String, Bucket>,
 }
 
+/// A place in the line: the turn comes at this time, as the line counts it.
+#[derive(Debug)]
+pub(super) struct Place(Duration);
+
 impl Limit {
-    /// How long a request that would begin now has to wait.
-    pub(super) fn pending(&self, now: Instant) -> Option<Duration> {
-        let pause = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = pause.until?.checked_duration_since(now)?;
-        (!left.is_zero()).then_some(left)
+    /// So many requests per second to each host.
+    pub(super) fn new(rate: Option<Rate>) -> Self {
+        Self {
+            rate,
+            ..Self::default()
+        }
     }
 
-    /// Pauses the host. True when this is news: requests that were under way when the last pause began
-    /// say nothing new when they are refused too.
-    pub(super) fn press(&self, began: Instant, now: Instant, wait: Duration) -> bool {
-        let mut pause = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How long a request that would begin now has to wait for the pause to end.
+    pub(super) fn pending(&self, now: Instant) -> Option<(Duration, Why)> {
+        self.state().pause(now)
+    }
+
+    /// Pauses the host, because it asked for it, or because it is away. True when this is news:
+    /// requests that were under way when the last pause began say nothing new when they are refused too.
+    pub(super) fn press(
+        &self,
+        began: Instant,
+        now: Instant,
+        wait: Duration,
+        is_retry: bool,
+    ) -> bool {
+        let mut state = self.state();
+        state.start.get_or_insert(now);
         let end = now.checked_add(wait);
-        pause.until = pause.until.max(end);
-        let news = pause.asked.is_none_or(|asked| began > asked);
+        if end > state.until {
+            let from = state.until.map_or(now, |until| until.max(now));
+            let more = end.map_or(Duration::ZERO, |end| end.saturating_duration_since(from));
+            state.stood += more;
+            state.is_retry = is_retry;
+            state.until = end;
+        }
+        let news = state.asked.is_none_or(|asked| began > asked);
         if news {
-            pause.asked = Some(now);
+            state.asked = Some(now);
         }
         news
     }
+
+    /// Takes a place in the line to `host`, where there is one.
+    pub(super) fn line_up(&self, host: impl FnOnce() -> String, now: Instant) -> Option<Place> {
+        let rate = self.rate?;
+        let host = host();
+        let mut state = self.state();
+        let time = state.time(now);
+        let has_room = state.lines.len() < MOST_HOSTS || state.lines.contains_key(&host);
+        let line = state
+            .lines
+            .entry(if has_room { host } else { String::new() });
+        // After a rest a second's worth goes at once, and one request always does.
+        let line = line.or_insert_with(|| Bucket::new(rate, rate.each_second() - 1.0));
+        Some(Place(line.take(time, 1.0)))
+    }
+
+    /// How long whoever has this place has to wait, or at least until there is more to know.
+    pub(super) fn until_turn(&self, place: &Place, now: Instant) -> Option<(Duration, Why)> {
+        let mut state = self.state();
+        if let Some(pause) = state.pause(now) {
+            return Some(pause);
+        }
+        let left = place.0.saturating_sub(state.time(now));
+        (!left.is_zero()).then_some((left, Why::Requests))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// `Retry-After`, in seconds or as a date (RFC 9110 section 10.2.3). `unix`: now, in seconds since
-/// 1970. What asks for no wait at all says nothing.
-pub(super) fn parse_retry_after(text: &str, unix: u64) -> Option<Duration> {
-    let text = text.trim();
-    let seconds = match text.parse::<u64>() {
-        Ok(seconds) => seconds,
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?;
-            let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-            since.as_secs().saturating_sub(unix)
-        }
-    };
-    (seconds > 0).then(|| Duration::from_secs(seconds))
+impl State {
+    fn pause(&self, now: Instant) -> Option<(Duration, Why)> {
+        let left = self.until?.checked_duration_since(now)?;
+        let why = match self.is_retry {
+            true => Why::Retry,
+            false => Why::Pause,
+        };
+        (!left.is_zero()).then_some((left, why))
+    }
+
+    /// The time of the lines, which stands still in pauses.
+    fn time(&mut self, now: Instant) -> Duration {
+        let start = *self.start.get_or_insert(now);
+        let now = self.until.map_or(now, |until| until.max(now));
+        now.saturating_duration_since(start)
+            .saturating_sub(self.stood)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_both_forms_of_retry_after() {
-        // Sun, 06 Nov 1994 08:49:37 GMT
-        let unix = 784_111_777;
-        for (text, expected) in [
-            ("120", Some(120)),
-            (" 1 ", Some(1)),
-            ("0", None),
-            ("18446744073709551615", Some(u64::MAX)),
-            ("99999999999999999999", None),
-            ("-5", None),
-            ("soon", None),
-            ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
-            ("Sunday, 06-Nov-94 08:49:47 GMT", Some(10)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", None),
-            ("Sun, 06 Nov 1983 08:49:37 GMT", None),
-        ] {
-            let expected = expected.map(Duration::from_secs);
-            assert_eq!(parse_retry_after(text, unix), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn pauses_everybody_and_reports_once() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let limit = Limit::default();
-        assert_eq!(limit.pending(at(0)), None);
-        // Three requests that began together are refused one after the other.
-        assert!(limit.press(at(0), at(1), Duration::from_secs(10)));
-        assert!(!limit.press(at(0), at(2), Duration::from_secs(20)));
-        assert!(!limit.press(at(0), at(3), Duration::from_secs(1)));
-        assert_eq!(limit.pending(at(4)), Some(Duration::from_secs(18)));
-        assert_eq!(limit.pending(at(22)), None);
-        assert_eq!(limit.pending(at(30)), None);
-        // One that began after the pause is news.
-        assert!(limit.press(at(23), at(24), Duration::from_secs(5)));
-        assert_eq!(limit.pending(at(24)), Some(Duration::from_secs(5)));
-    }
-}
+mod tests;

@@ -28,3 +28,4 @@ mod stream;
 mod transfer;
 mod upload;
 mod url;
+mod waiting;

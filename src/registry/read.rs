@@ -37,8 +37,15 @@ impl Client {
             call = call.header("accept", manifests::ACCEPTED.join(", "));
             call.limit = manifests::ANSWER_LIMIT;
             match self.check(&operation, call) {
-                Ok(answer) => Ok(answer.as_ref().and_then(seen)),
-                Err(Halt::Again(trouble)) if !is_on_the_way(trouble.class) => Ok(None),
+                Ok(None) => Ok(None),
+                Ok(Some(answer)) => {
+                    self.heed_answer(&operation, &answer);
+                    Ok(seen(&answer))
+                }
+                Err(Halt::Again(trouble)) if !is_on_the_way(trouble.class) => {
+                    self.heed(&trouble);
+                    Ok(None)
+                }
                 Err(halt) => Err(halt),
             }
         });
@@ -59,7 +66,14 @@ impl Client {
         let target = endpoint::blob(repository, digest);
         let mut call = Call::new(Method::Get, target, Access::Repository(repository));
         call.limit = size;
-        let answer = self.check(&operation, call).ok()??;
+        let answer = match self.check(&operation, call) {
+            Err(Halt::Again(trouble)) => {
+                self.heed(&trouble);
+                return None;
+            }
+            outcome => outcome.ok()??,
+        };
+        self.heed_answer(&operation, &answer);
         let body = answer.response.body;
         let is_it = answer.response.status == 200 && body.len() as u64 == size;
         (is_it && digest.matches(&body)).then_some(body)

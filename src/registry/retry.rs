@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::observe::event::Event;
 use crate::registry::client::Client;
 use crate::registry::error::{Error, ErrorKind};
+use crate::registry::limit::waits::Why;
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -118,33 +119,23 @@ impl Client {
             return Err(trouble.into_error(decision, budget.tries()));
         };
         self.counts.retried();
-        let host = || self.endpoint.name().to_owned();
         let Error {
             operation, reason, ..
         } = &trouble.error;
         self.events.emit(Event::Retrying {
-            host: host(),
+            host: self.endpoint.name().to_owned(),
             operation: operation.clone(),
             reason: reason.clone(),
             attempt: budget.met,
             wait,
         });
-        let presses = match trouble.class {
-            Class::Pressure { .. } => true,
-            Class::Unconnected => self.reach.contact.was_reached(),
-            Class::Cut { .. } | Class::Passing | Class::Renewed => false,
-        };
-        if !presses {
-            return self.sleep(operation, wait);
+        let is_asked = matches!(trouble.class, Class::Pressure { .. });
+        let is_away = trouble.class == Class::Unconnected && self.reach.contact.was_reached();
+        if !is_asked && !is_away {
+            return self.sleep(operation, Why::Retry, wait);
         }
         // The pause of the host is waited for by the next request, whoever sends it.
-        if self.limit.press(trouble.began, now, wait) {
-            self.events.emit(Event::Pressure {
-                host: host(),
-                reason: reason.clone(),
-                wait,
-            });
-        }
+        self.press(&trouble, wait, is_away);
         Ok(())
     }
 }

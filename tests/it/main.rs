@@ -34,6 +34,7 @@ mod packed;
 mod partial;
 mod proxies;
 mod push;
+mod rate;
 mod remembered;
 mod secrets;
 mod sent_from_files;

@@ -54,6 +54,7 @@ fn send<'a>(
         headers: &[],
         payload,
         answer_timeout: Duration::from_secs(20),
+        pace: None,
     };
     http.send(request, LIMIT)
 }
@@ -79,6 +80,7 @@ fn get_now(http: &Http, url: &str) -> Result<Response, Failure> {
         headers: &[],
         payload: Payload::Empty,
         answer_timeout: STALL,
+        pace: None,
     };
     http.send(request, LIMIT)
 }

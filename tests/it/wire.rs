@@ -14,7 +14,7 @@ use hoist::image::source::{Stream, StreamBody, Summary};
 use hoist::net::{self, Http};
 use hoist::observe::event::{Emit, Event, Meter};
 use hoist::registry::client::{
-    Anonymous, BlobTask, Client, Credentials, Delivery, Keychain, Login, ManifestFailure,
+    Anonymous, BlobTask, Client, Credentials, Delivery, Keychain, Limits, Login, ManifestFailure,
     ManifestName, Presence, Settings, StreamTask,
 };
 use hoist::registry::clock::Clock;
@@ -124,6 +124,7 @@ pub(crate) fn settings() -> Settings {
         chunk_size: None,
         plain_http: false,
         insecure: false,
+        limits: Limits::default(),
     }
 }
 

@@ -139,6 +139,7 @@ impl Client {
         let mut redirects = 0;
         loop {
             self.admit(operation)?;
+            self.await_turn(operation, &call.target)?;
             let began = self.clock.now();
             let response = self
                 .send(&mut call)

@@ -59,6 +59,7 @@ fn requests_that_cannot_be_sent_say_so() {
         headers: &[("Authorization", "Basic se\r\ncret".to_owned())],
         payload: Payload::Empty,
         answer_timeout: STALL,
+        pace: None,
     };
     let failure = assert_failure(
         http.send(request, LIMIT),
