@@ -17,6 +17,7 @@ use crate::registry::endpoint::{self, Endpoint, Target};
 use crate::registry::error::Error;
 use crate::registry::limit::Limit;
 use crate::registry::limit::throttle::Throttle;
+use crate::registry::limit::told::Told;
 use crate::registry::limit::waits::Waits;
 use crate::registry::profile::{Learned, Profile, Sizes};
 use crate::registry::reach::Reach;
@@ -71,6 +72,7 @@ pub struct Client {
     pub(super) reach: Reach,
     pub(super) limit: Limit,
     throttle: Option<Throttle>,
+    told: Told,
     pub(super) waits: Arc<Waits>,
     pub(super) profile: &'static Profile,
     pub(super) learned: Learned,
@@ -127,6 +129,7 @@ impl Client {
             reach: Reach::new(settings.plain_http, settings.insecure, loopback),
             limit: Limit::new(limits.requests),
             throttle,
+            told: Told::default(),
             waits,
             profile: Profile::of(endpoint.host()),
             learned,
@@ -361,6 +364,17 @@ impl Client {
         }
     }
 
+    /// Takes down what the host says of its own limits.
+    fn hear(&self, url: &str, response: &Response) {
+        if !log::log_enabled!(log::Level::Debug) {
+            return;
+        }
+        let host = url.split('/').nth(2).unwrap_or_default();
+        if let Some(news) = self.told.news(host, response) {
+            log::debug!("{host} says {news}");
+        }
+    }
+
     fn submit(&self, request: net::Request<'_>, limit: u64) -> Result<Response, Failure> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
         let method = format!("{:?}", request.method).to_ascii_uppercase();
@@ -372,6 +386,7 @@ impl Client {
             Ok(response) => {
                 let status = response.status;
                 log::debug!("{method} {url} {status} {took} ms");
+                self.hear(url, response);
             }
             Err(failure) => {
                 let message = super::answer::clean(&failure.message, 200);

@@ -6,6 +6,7 @@
 pub(super) mod bucket;
 pub(super) mod retry_after;
 pub(super) mod throttle;
+pub(super) mod told;
 pub(super) mod waits;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 //! held back is taken for a stall, and the report says what was waited for.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -383,4 +384,31 @@ fn limits_that_are_none_are_refused() {
             }
         }
     }
+}
+
+#[test]
+fn what_a_registry_says_of_its_limits_is_logged_once() {
+    let dir = tempdir().unwrap();
+    layout(dir.path(), &[image(1, 100)]);
+    let denied = answer(403)
+        .header("RateLimit-Limit", "100;w=21600")
+        .header("RateLimit-Remaining", "9\u{202e}9;w=21600")
+        .header("X-RateLimit-Reset", "17");
+    let server = Scripted::start([on("*", "/").then(denied)]);
+    let run = |verbose: &str| {
+        hoist(["push", "--retries", "0", verbose])
+            .arg(Path::new(dir.path()))
+            .arg(format!("{}/t/", server.address()))
+            .run()
+            .expect_code(4)
+    };
+    let output = run("-vv");
+    assert!(server.requests().len() > 1);
+    let line = format!(
+        "{} says ratelimit-limit: 100;w=21600, ratelimit-remaining: 9 9;w=21600, x-ratelimit-reset: 17",
+        server.address()
+    );
+    assert_eq!(output.stderr.matches(&line).count(), 1, "{output}");
+    assert_eq!(output.stderr.matches(" says ").count(), 1, "{output}");
+    assert!(!run("-v").stderr.contains("ratelimit"));
 }
