@@ -319,8 +319,10 @@ hoist::registry=debug,ureq=warn; -v and -q count more). An empty one is as good
 as none.
 
 The cache (--cache-dir, $HOIST_CACHE_DIR, else hoist below $XDG_CACHE_HOME or
-~/.cache) remembers for a week where a registry's tokens come from, which saves
-a question. It holds no credentials; without it everything works as well.
+~/.cache) remembers where a registry's tokens come from, for a week; which of
+its repositories hold which blobs, to mount them from there; and what plain
+layers become. It holds no credentials and stays below 4 MiB; without it
+everything works as well.
 ",
     ),
     (

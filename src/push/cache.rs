@@ -4,11 +4,12 @@
 //! requests, never a push. It holds no credentials, but says where they may be sent to and what layers
 //! are: so it counts only when nobody else can have written it.
 
+mod blobs;
 mod file;
 mod layers;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,11 @@ use serde::{Deserialize, Serialize};
 use crate::image::reference::Host;
 use crate::registry::client::TokenService;
 
+pub(crate) use crate::push::cache::blobs::Blobs;
+pub(crate) use crate::push::cache::file::Turn;
 pub(crate) use crate::push::cache::layers::Layers;
 
+const NAME: &str = "cache.json";
 /// What is known is of this version; parts that another one does not know are left out.
 const VERSION: u32 = 1;
 /// Registries that are remembered; nobody pushes to more of them in turn.
@@ -33,7 +37,6 @@ const LONGEST_TRUST: u64 = 7 * 24 * 3600;
 /// The file as it was at the beginning.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    folder: PathBuf,
     known: Document,
     /// It is of a later version of hoist, which is not to lose what it knows.
     foreign: bool,
@@ -61,13 +64,8 @@ struct Known {
 impl Cache {
     /// Reads what `folder` has. With a sentence when that is not to be used.
     pub(crate) fn open(folder: &Path) -> (Self, Option<String>) {
-        let (known, foreign, warning) = file::read(folder).known();
-        let cache = Self {
-            folder: folder.to_path_buf(),
-            known,
-            foreign,
-        };
-        (cache, warning)
+        let (known, foreign, warning) = file::read(folder, NAME).known();
+        (Self { known, foreign }, warning)
     }
 
     /// Where tokens for `host` come from, as it has said not long before `now`.
@@ -83,7 +81,13 @@ impl Cache {
     }
 
     /// Takes in where they come from `now`.
-    pub(crate) fn remember(&self, host: &Host, service: &TokenService, now: SystemTime) {
+    pub(crate) fn remember(
+        &self,
+        turn: &mut Turn<'_>,
+        host: &Host,
+        service: &TokenService,
+        now: SystemTime,
+    ) {
         let key = key(host);
         let known = Known {
             realm: service.realm.clone(),
@@ -93,33 +97,46 @@ impl Cache {
         if self.foreign || !known.is_fit() || !known.is_news(self.known.hosts.get(&key)) {
             return;
         }
-        let updated = file::update(&self.folder, |document: &mut Document| {
+        let updated = turn.update(NAME, true, |document: &mut Document| {
             document.take(key, known);
         });
         if let Err(error) = updated {
-            let folder = self.folder.display();
+            let folder = turn.folder().display();
             log::debug!("nothing is remembered in {folder}: {error}");
         }
     }
 }
 
 impl file::Document for Document {
-    const NAME: &'static str = "cache.json";
+    const MOST_ENTRIES: usize = MOST_HOSTS;
+    const MOST_BYTES: usize = 256 << 10;
+
+    fn entries(&self) -> usize {
+        self.hosts.len()
+    }
+
+    fn keep(&mut self, most: usize) {
+        let told = self.hosts.iter().map(|(host, known)| (known.told, host));
+        for host in oldest(told, most) {
+            self.hosts.remove(&host);
+        }
+    }
 }
 
 impl Document {
-    /// The oldest ones make room.
     fn take(&mut self, key: String, known: Known) {
         self.version = VERSION;
         self.hosts.insert(key, known);
-        while self.hosts.len() > MOST_HOSTS {
-            let oldest = self.hosts.iter().min_by_key(|(_, host)| host.told);
-            let Some(oldest) = oldest.map(|(host, _)| host.clone()) else {
-                return;
-            };
-            self.hosts.remove(&oldest);
-        }
     }
+}
+
+/// The names of all entries but the newest `most`.
+fn oldest<'a>(entries: impl Iterator<Item = (u64, &'a String)>, most: usize) -> Vec<String> {
+    let mut all: Vec<(u64, &String)> = entries.collect();
+    let excess = all.len().saturating_sub(most);
+    all.sort_unstable();
+    all.truncate(excess);
+    all.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
 impl Known {

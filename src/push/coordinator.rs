@@ -83,6 +83,8 @@ impl Coordinator<'_> {
                     }
                     let offers = self.tools.client.may_offer_manifests();
                     self.schedule.allow_offers(offers);
+                    self.schedule
+                        .allow_mounts(self.tools.client.may_mount_blobs());
                     self.schedule.ended(task, *how);
                     if self.schedule.has_news && !connected_ahead {
                         connected_ahead = true;
@@ -221,6 +223,7 @@ impl Coordinator<'_> {
                     resolved: blob.resolved.clone(),
                     is_remembered: blob.is_remembered(),
                     from: transfer.from.map(|id| plan.repositories[id].clone()),
+                    recalled: schedule.recalled_source(&transfer).cloned(),
                     meter: Arc::clone(&home.meter),
                 })
             }

@@ -296,6 +296,10 @@ impl Homes {
         }
     }
 
+    pub(crate) fn mounts_refused(&self) -> bool {
+        self.mounts_refused
+    }
+
     pub(crate) fn get(&self, blob: BlobId, repository: RepositoryId) -> Option<&Home> {
         self.homes.get(&(blob, repository))
     }

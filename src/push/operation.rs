@@ -2,26 +2,26 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::image::compress::{Compressor, Method};
 use crate::image::filter::Filter;
 use crate::image::name::{Destination, Naming};
-use crate::image::reference::Host;
 use crate::image::stdin::StandardInput;
 use crate::net;
 use crate::observe::event::{Event, Observer};
 use crate::pool::semaphore::Semaphore;
 use crate::pool::workers::Workers;
-use crate::push::cache::{Cache, Layers};
 use crate::push::coordinator::{Coordinator, mailbox};
 use crate::push::gather::{Fate, Gathered};
+use crate::push::holdings::Holdings;
+use crate::push::memory::Memory;
 use crate::push::plan::Plan;
 use crate::push::report::{ErrorReport, Report};
 use crate::push::schedule::{Limits, Schedule};
 use crate::push::tally::{Ending, Tally};
 use crate::push::task::Tools;
-use crate::registry::client::{self, Client};
+use crate::registry::client::{self, Client, TokenService};
 use crate::registry::clock::{Stop, SystemClock};
 
 /// Everything a push needs to know. Holds no state.
@@ -188,22 +188,31 @@ impl Operation {
         stop: &Stop,
     ) -> Result<(), ErrorReport> {
         let memory = self.recall(&mut plan, tally, observers);
+        let mut holdings = match self.force {
+            true => Holdings::default(),
+            false => memory.holdings(),
+        };
         let (schedule, tools) = loop {
-            let (schedule, tools) = self.attempt(plan, &memory, tally, observers, stop)?;
+            let attempt = Attempt {
+                plan,
+                holdings,
+                service: memory.token_service(self.destination.host()),
+            };
+            let (schedule, tools) = self.attempt(attempt, tally, observers, stop)?;
             if !schedule.disproved || stop.is_stopped() {
                 break (schedule, tools);
             }
             tally.take_vain(&schedule, tools.client.totals());
             let why = "what the cache or the registry says of layers is wrong: beginning again without it";
             warn(why.to_string(), tally, observers);
-            plan = schedule.plan;
+            (plan, holdings) = (schedule.plan, schedule.holdings);
             plan.forget();
             tell(&plan.announcement(), observers);
         };
         tally.take(&schedule, tools.client.totals(), stop.is_stopped());
         // Whoever is stopped waits for no other push.
         if !stop.is_stopped() {
-            memory.update(self.destination.host(), &tools.client, &schedule.plan);
+            memory.update(self.destination.host(), &tools.client, &schedule);
         }
         Ok(())
     }
@@ -211,8 +220,7 @@ impl Operation {
     /// Starts threads and connections and runs the plan.
     fn attempt(
         &self,
-        plan: Plan,
-        memory: &Memory,
+        attempt: Attempt,
         tally: &mut Tally,
         observers: &mut [Box<dyn Observer>],
         stop: &Stop,
@@ -230,13 +238,11 @@ impl Operation {
         let halt = Stop::default();
         let clock = Arc::new(SystemClock { stop: halt.clone() });
         let host = self.destination.host();
-        let hosts = memory.hosts.as_ref();
-        let known = hosts.and_then(|cache| cache.token_service(host, SystemTime::now()));
         let client = Client::new(
             host,
             Arc::clone(&http),
             client::Settings {
-                known_service: known.or_else(|| self.registry.known_service.clone()),
+                known_service: (attempt.service).or_else(|| self.registry.known_service.clone()),
                 ..self.registry.clone()
             },
             clock,
@@ -254,7 +260,7 @@ impl Operation {
             force: self.force,
         };
         let coordinator = Coordinator {
-            schedule: Schedule::new(plan, limits),
+            schedule: Schedule::new(attempt.plan, limits).knowing(attempt.holdings),
             tools: Arc::clone(&tools),
             workers,
             permits: Semaphore::new(self.jobs),
@@ -281,39 +287,22 @@ impl Operation {
         let Some(folder) = self.cache.as_deref() else {
             return Memory::default();
         };
-        let (hosts, damage) = Cache::open(folder);
-        let layers = plan.compresses().then(|| Layers::open(folder));
-        let (layers, other_damage) = layers.unzip();
-        for message in damage.into_iter().chain(other_damage.flatten()) {
+        let (memory, damage) = Memory::open(folder, self.destination.host(), plan);
+        for message in damage {
             warn(message, tally, observers);
         }
-        if let Some(layers) = layers.as_ref().filter(|_| !self.force) {
-            plan.recall(|diff_id, method| layers.find(diff_id, method));
+        if !self.force {
+            memory.recall_layers(plan);
         }
-        Memory {
-            hosts: Some(hosts),
-            layers,
-        }
+        memory
     }
 }
 
-/// What earlier pushes have left, as far as this one needs it.
-#[derive(Default)]
-struct Memory {
-    hosts: Option<Cache>,
-    layers: Option<Layers>,
-}
-
-impl Memory {
-    fn update(&self, host: &Host, client: &Client, plan: &Plan) {
-        let now = SystemTime::now();
-        if let (Some(hosts), Some(service)) = (&self.hosts, client.token_service()) {
-            hosts.remember(host, &service, now);
-        }
-        if let Some(layers) = &self.layers {
-            layers.remember(&plan.compressed(), now);
-        }
-    }
+/// What is run, and what is known beforehand.
+struct Attempt {
+    plan: Plan,
+    holdings: Holdings,
+    service: Option<TokenService>,
 }
 
 fn warn(message: String, tally: &mut Tally, observers: &mut [Box<dyn Observer>]) {

@@ -168,6 +168,14 @@ enum BlobKey {
 }
 
 impl PlannedContent {
+    /// None while its manifest cannot be made yet.
+    pub(crate) fn nodes(&self) -> &[PlannedNode] {
+        match self {
+            Self::Manifests(nodes) => nodes,
+            Self::Parts { .. } => &[],
+        }
+    }
+
     /// Every blob of it; one that is named several times comes several times.
     pub(crate) fn blobs(&self) -> Box<dyn Iterator<Item = BlobId> + '_> {
         match self {

@@ -12,6 +12,7 @@ mod former;
 mod offer;
 mod order;
 mod outcome;
+mod recall;
 mod steps;
 
 use std::collections::{HashMap, VecDeque};
@@ -19,8 +20,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::image::manifest::ManifestError;
+use crate::image::reference::Repository;
 use crate::observe::event::{BlobStatus, Event};
 use crate::push::delivery::{DeliveryState, NodeState, Stage};
+use crate::push::holdings::Holdings;
 use crate::push::homes::{Freight, Homes, Transfer, Waiter};
 use crate::push::lanes::Lanes;
 use crate::push::plan::{BlobId, Plan, PlannedContent, PlannedNode, RepositoryId};
@@ -57,6 +60,10 @@ pub(crate) struct Schedule {
     offers: bool,
     /// The registry does not answer offers as it should.
     misled: bool,
+    /// What earlier pushes have brought where, and what of that is made use of at the moment.
+    pub(crate) holdings: Holdings,
+    recalled: HashMap<(BlobId, RepositoryId), Repository>,
+    mounts: bool,
     /// Something remembered turned out not to be true, so nothing planned with it counts.
     pub(crate) disproved: bool,
     /// An image turned out not to be there: transfers are about to start.
@@ -125,10 +132,18 @@ impl Schedule {
             halted: false,
             offers: false,
             misled: false,
+            holdings: Holdings::default(),
+            recalled: HashMap::new(),
+            mounts: true,
             disproved: false,
             has_news: false,
             events: Vec::new(),
         }
+    }
+
+    /// Makes use of what earlier pushes have left.
+    pub(crate) fn knowing(self, holdings: Holdings) -> Self {
+        Self { holdings, ..self }
     }
 
     /// The next thing to do, if anything may start now.
@@ -184,6 +199,7 @@ impl Schedule {
 
     fn started(&mut self, transfer: Transfer) -> Task {
         self.announce(&transfer);
+        self.recall_source(&transfer);
         Task::Transfer(transfer)
     }
 
@@ -368,7 +384,8 @@ impl Schedule {
         let home = self.homes.get(blob, repository);
         let named = home.map_or((0, 0), |home| (home.number, home.owner));
         match how {
-            Ended::Delivered(delivery, digest, size) => {
+            Ended::Delivered(mut delivery, digest, size) => {
+                self.judge_recalled(&transfer, &digest, &mut delivery);
                 let status = delivery.arrival.into();
                 self.tell_blob(blob, named, status);
                 if self.plan.blobs[blob].resolved.is_none() {
@@ -379,6 +396,7 @@ impl Schedule {
                 }
             }
             other => {
+                self.recalled.remove(&(blob, repository));
                 self.tell_blob(blob, named, BlobStatus::Failed);
                 let error = other.error();
                 for waiter in self.homes.failed(blob, repository, error.clone()) {

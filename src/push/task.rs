@@ -17,7 +17,7 @@ use crate::push::plan::Origin;
 use crate::push::report::ErrorReport;
 use crate::push::schedule::Ended;
 use crate::registry::client::{
-    BlobTask, Client, Delivery, ManifestFailure, ManifestName, StreamTask, Weight,
+    Arrival, BlobTask, Client, Delivery, ManifestFailure, ManifestName, StreamTask, Weight,
 };
 use crate::registry::clock::Stop;
 use crate::registry::error::{Error, ErrorKind};
@@ -76,6 +76,8 @@ pub(crate) struct TransferWork {
     /// By what an earlier push made of it.
     pub(crate) is_remembered: bool,
     pub(crate) from: Option<Repository>,
+    /// A repository that an earlier push has brought it to.
+    pub(crate) recalled: Option<Repository>,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -193,26 +195,52 @@ impl TransferWork {
     }
 
     fn send(&self, digest: &Digest, size: u64, tools: &Tools) -> Result<Sent, Failed> {
-        let summary = Summary {
-            digest: digest.clone(),
-            size,
-        };
-        // What has come from another repository was looked at there.
+        // What has come from another repository in this push was looked at there.
         let must_look = self.is_remembered && self.from.is_none();
-        if must_look {
-            match tools.client.weigh_blob(&self.repository, digest, size)? {
-                Weight::Right => return Ok((Delivery::present(), summary)),
-                Weight::Wrong => return Err(Failed::Disproved),
-                Weight::NotSeen => {}
-            }
+        let Some(recalled) = self.recalled.as_ref().filter(|_| must_look) else {
+            let there = must_look && self.is_there(digest, size, tools)?;
+            return match there {
+                true => Ok((Delivery::present(), summary(digest, size))),
+                false => {
+                    let from = self.from.as_ref().or(self.recalled.as_ref());
+                    self.bring(digest, size, from, must_look, tools)
+                }
+            };
+        };
+        let (mut delivery, summary) = self.bring(digest, size, Some(recalled), false, tools)?;
+        if delivery.arrival != Arrival::Uploaded && !self.is_there(digest, size, tools)? {
+            let refused = delivery.mount_refused;
+            (delivery, _) = self.bring(digest, size, None, true, tools)?;
+            delivery.mount_refused = refused;
         }
+        Ok((delivery, summary))
+    }
+
+    /// Whether it is there and of the right size.
+    fn is_there(&self, digest: &Digest, size: u64, tools: &Tools) -> Result<bool, Failed> {
+        match tools.client.weigh_blob(&self.repository, digest, size)? {
+            Weight::Right => Ok(true),
+            Weight::Wrong => Err(Failed::Disproved),
+            Weight::NotSeen => Ok(false),
+        }
+    }
+
+    fn bring(
+        &self,
+        digest: &Digest,
+        size: u64,
+        from: Option<&Repository>,
+        no_mount: bool,
+        tools: &Tools,
+    ) -> Result<Sent, Failed> {
+        let summary = summary(digest, size);
         let body = self.origin.body(tools, &summary);
         let task = BlobTask {
             repository: &self.repository,
             digest,
             body: body.as_body(),
-            mount_from: self.from.as_ref(),
-            no_mount: must_look || tools.force,
+            mount_from: from,
+            no_mount: no_mount || tools.force,
             force: tools.force,
             meter: &self.meter,
         };
@@ -247,6 +275,13 @@ impl TransferWork {
         let (summary, delivery) =
             (tools.client.push_stream(&task)).map_err(|error| self.origin.blame(error))?;
         Ok((delivery, summary))
+    }
+}
+
+fn summary(digest: &Digest, size: u64) -> Summary {
+    Summary {
+        digest: digest.clone(),
+        size,
     }
 }
 
@@ -313,10 +348,7 @@ impl PutWork {
         let Some(blob) = self.blobs.iter().find(|blob| blob.digest == *digest) else {
             return Ok(());
         };
-        let summary = Summary {
-            digest: digest.clone(),
-            size: blob.size,
-        };
+        let summary = summary(digest, blob.size);
         let body = blob.origin.body(tools, &summary);
         let task = BlobTask {
             repository: &self.repository,

@@ -183,6 +183,11 @@ impl Client {
         self.learned.may_offer(self.profile)
     }
 
+    /// Whether a blob may be mounted from another repository.
+    pub fn may_mount_blobs(&self) -> bool {
+        self.learned.may_mount()
+    }
+
     fn put_once(
         &self,
         operation: &str,

@@ -35,6 +35,7 @@ mod partial;
 mod proxies;
 mod push;
 mod rate;
+mod recalled;
 mod remembered;
 mod secrets;
 mod sent_from_files;

@@ -16,13 +16,18 @@ use crate::push::private::{self, Fault};
 const LOCK: &str = "cache.lock";
 /// What holds the lock otherwise is done within milliseconds, or hangs.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
-/// More than all that may be in one, in bytes.
+/// What is read of one, in bytes: more than any has.
 pub(super) const MOST: u64 = 4 << 20;
 
 /// What a file holds.
 pub(super) trait Document: Default + Serialize + DeserializeOwned {
-    /// The name of the file.
-    const NAME: &'static str;
+    const MOST_ENTRIES: usize;
+    const MOST_BYTES: usize;
+
+    fn entries(&self) -> usize;
+
+    /// Leaves `most` entries, those that were used last.
+    fn keep(&mut self, most: usize);
 }
 
 /// What was found.
@@ -48,8 +53,8 @@ impl<D: Document> Read<D> {
     }
 }
 
-pub(super) fn read<D: Document>(folder: &Path) -> Read<D> {
-    let path = folder.join(D::NAME);
+pub(super) fn read<D: Document>(folder: &Path, name: &str) -> Read<D> {
+    let path = folder.join(name);
     let bad = |why: &str| Read::Bad(format!("{} is ignored: {why}", path.display()));
     let bytes = match private::read(&path, MOST) {
         Ok(Some(bytes)) => bytes,
@@ -76,26 +81,85 @@ pub(super) fn read<D: Document>(folder: &Path) -> Read<D> {
     }
 }
 
-/// Reads the file again, changes it and puts the outcome in its place.
-pub(super) fn update<D: Document>(folder: &Path, change: impl FnOnce(&mut D)) -> io::Result<()> {
-    private::create_folder(folder)?;
-    let lock = private::open(
-        OpenOptions::new().create(true).write(true),
-        &folder.join(LOCK),
-    )?;
-    acquire(&lock)?;
-    let mut document: D = match read(folder) {
-        Read::Whole(document) => document,
-        Read::Nothing | Read::Bad(_) => D::default(),
-        Read::Later(why) => return Err(io::Error::other(why)),
-    };
-    change(&mut document);
-    let text = serde_json::to_vec(&document)?;
-    let (beside, mut file) = private::create_beside(folder, D::NAME)?;
+/// The turn of one process at the files of a folder: the lock is waited for once, however many files change.
+pub(crate) struct Turn<'a> {
+    folder: &'a Path,
+    lock: Option<File>,
+    /// It did not come.
+    over: bool,
+}
+
+impl<'a> Turn<'a> {
+    /// Takes no lock before there is something to change.
+    pub(crate) fn at(folder: &'a Path) -> Self {
+        Self {
+            folder,
+            lock: None,
+            over: false,
+        }
+    }
+
+    pub(super) fn folder(&self) -> &'a Path {
+        self.folder
+    }
+
+    /// Reads a file again, changes it and puts the outcome in its place. `lasting`: it survives a loss of power
+    /// for certain.
+    pub(super) fn update<D: Document>(
+        &mut self,
+        name: &str,
+        lasting: bool,
+        change: impl FnOnce(&mut D),
+    ) -> io::Result<()> {
+        self.begin()?;
+        let mut document: D = match read(self.folder, name) {
+            Read::Whole(document) => document,
+            Read::Nothing | Read::Bad(_) => D::default(),
+            Read::Later(why) => return Err(io::Error::other(why)),
+        };
+        change(&mut document);
+        write(self.folder, name, &within_bounds(document)?, lasting)
+    }
+
+    /// Waits for the lock.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        if self.over {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if self.lock.is_none() {
+            self.over = true;
+            private::create_folder(self.folder)?;
+            let path = self.folder.join(LOCK);
+            let lock = private::open(OpenOptions::new().create(true).write(true), &path)?;
+            acquire(&lock)?;
+            self.lock = Some(lock);
+            self.over = false;
+        }
+        Ok(())
+    }
+}
+
+/// The text of what may be kept of `document`.
+fn within_bounds<D: Document>(mut document: D) -> io::Result<Vec<u8>> {
+    if document.entries() > D::MOST_ENTRIES {
+        document.keep(D::MOST_ENTRIES);
+    }
+    loop {
+        let text = serde_json::to_vec(&document)?;
+        let entries = document.entries();
+        if text.len() <= D::MOST_BYTES || entries == 0 {
+            return Ok(text);
+        }
+        document.keep((entries * D::MOST_BYTES / text.len()).min(entries - 1));
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &[u8], lasting: bool) -> io::Result<()> {
+    let (beside, mut file) = private::create_beside(folder, name)?;
     let written = file
-        .write_all(&text)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, folder.join(D::NAME)));
+        .write_all(text)
+        .and_then(|()| if lasting { file.sync_all() } else { Ok(()) })
+        .and_then(|()| fs::rename(&beside, folder.join(name)));
     if written.is_err() {
         // The first error is the one to tell.
         _ = fs::remove_file(&beside);

@@ -2,7 +2,7 @@
 //! does not read it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 use crate::image::compress::Method;
 use crate::image::digest::{Algorithm, Digest};
 use crate::image::source::Summary;
-use crate::push::cache::{VERSION, file, is_stale, seconds};
+use crate::push::cache::{Turn, VERSION, file, is_stale, oldest, seconds};
 use crate::push::plan::Compressed;
 
-const MOST_LAYERS: usize = 10_000;
-/// Bytes of a key; a sha512 fits. With so many layers, the file stays below what is read of one.
+const NAME: &str = "layers.json";
+const MOST_LAYERS: usize = 5000;
+/// Bytes of a key; a sha512 fits.
 const LONGEST: usize = 160;
 
 /// The file as it was at the beginning.
 #[derive(Debug)]
 pub(crate) struct Layers {
-    folder: PathBuf,
     known: Document,
     /// It is of a later version of hoist, which is not to lose what it knows.
     foreign: bool,
@@ -43,19 +43,26 @@ struct Known {
 }
 
 impl file::Document for Document {
-    const NAME: &'static str = "layers.json";
+    const MOST_ENTRIES: usize = MOST_LAYERS;
+    const MOST_BYTES: usize = 3 << 19;
+
+    fn entries(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn keep(&mut self, most: usize) {
+        let used = self.layers.iter().map(|(key, known)| (known.used, key));
+        for key in oldest(used, most) {
+            self.layers.remove(&key);
+        }
+    }
 }
 
 impl Layers {
     /// Reads what `folder` has. With a sentence when that is not to be used.
     pub(crate) fn open(folder: &Path) -> (Self, Option<String>) {
-        let (known, foreign, warning) = file::read(folder).known();
-        let layers = Self {
-            folder: folder.to_path_buf(),
-            known,
-            foreign,
-        };
-        (layers, warning)
+        let (known, foreign, warning) = file::read(folder, NAME).known();
+        (Self { known, foreign }, warning)
     }
 
     /// What the layer became the last time.
@@ -68,7 +75,7 @@ impl Layers {
     }
 
     /// Takes in what layers are `now`, those among them that were found here: they were used again.
-    pub(crate) fn remember(&self, layers: &[Compressed], now: SystemTime) {
+    pub(crate) fn remember(&self, turn: &mut Turn<'_>, layers: &[Compressed], now: SystemTime) {
         let used = seconds(now);
         let fresh = layers.iter().map(|layer| {
             let Summary { digest, size } = layer.summary.clone();
@@ -85,31 +92,19 @@ impl Layers {
         if self.foreign || !fresh.iter().any(is_news) {
             return;
         }
-        let updated = file::update(&self.folder, |document: &mut Document| document.take(fresh));
+        let updated = turn.update(NAME, true, |document: &mut Document| document.take(fresh));
         if let Err(error) = updated {
-            let folder = self.folder.display();
+            let folder = turn.folder().display();
             log::debug!("no layers are remembered in {folder}: {error}");
         }
     }
 }
 
 impl Document {
-    /// The least recently used ones make room.
     fn take(&mut self, fresh: Vec<(String, Known)>) {
         self.version = VERSION;
         self.layers.extend(fresh);
         self.layers.retain(|key, _| key.len() <= LONGEST);
-        let excess = self.layers.len().saturating_sub(MOST_LAYERS);
-        if excess == 0 {
-            return;
-        }
-        let by_use = self.layers.iter().map(|(key, known)| (known.used, key));
-        let mut by_use: Vec<(u64, String)> =
-            by_use.map(|(used, key)| (used, key.clone())).collect();
-        by_use.sort_unstable();
-        for (_, key) in by_use.drain(..excess) {
-            self.layers.remove(&key);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::tempdir;
 
@@ -23,6 +23,10 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+fn remember(cache: &Cache, folder: &Path, host: &Host, service: &TokenService, now: SystemTime) {
+    cache.remember(&mut Turn::at(folder), host, service, now);
+}
+
 /// What a later push reads.
 fn reopened(folder: &Path) -> Cache {
     let (cache, warning) = Cache::open(folder);
@@ -37,13 +41,19 @@ fn a_later_push_knows_what_an_earlier_one_was_told() {
     let (one, other) = (host("R.example:5000"), host("r.example"));
     let empty = reopened(&folder);
     assert_eq!(empty.token_service(&one, at(3)), None);
-    empty.remember(&one, &service("https://auth.example/a"), at(1));
-    empty.remember(&other, &service("/token"), at(2));
+    remember(
+        &empty,
+        &folder,
+        &one,
+        &service("https://auth.example/a"),
+        at(1),
+    );
+    remember(&empty, &folder, &other, &service("/token"), at(2));
     let cache = reopened(&folder);
     let known = cache.token_service(&host("r.EXAMPLE:5000"), at(3));
     assert_eq!(known, Some(service("https://auth.example/a")));
     assert_eq!(cache.token_service(&other, at(3)), Some(service("/token")));
-    cache.remember(&other, &service("/elsewhere"), at(3));
+    remember(&cache, &folder, &other, &service("/elsewhere"), at(3));
     assert_eq!(
         reopened(&folder).token_service(&other, at(3)),
         Some(service("/elsewhere"))
@@ -55,7 +65,8 @@ fn what_was_told_long_ago_is_asked_again() {
     let dir = tempdir().unwrap();
     let host = host("r.example");
     let told = 10 * LONGEST_TRUST;
-    reopened(dir.path()).remember(&host, &service("/token"), at(told));
+    let empty = reopened(dir.path());
+    remember(&empty, dir.path(), &host, &service("/token"), at(told));
     let cache = reopened(dir.path());
     for (now, trusted) in [
         (told, true),
@@ -75,7 +86,8 @@ fn the_file_is_written_when_there_is_something_new() {
     let dir = tempdir().unwrap();
     let (host, service) = (host("r.example"), service("/token"));
     let path = dir.path().join("cache.json");
-    reopened(dir.path()).remember(&host, &service, at(1000));
+    let empty = reopened(dir.path());
+    remember(&empty, dir.path(), &host, &service, at(1000));
     let cache = reopened(dir.path());
     for (now, written) in [
         (1000, false),
@@ -84,7 +96,7 @@ fn the_file_is_written_when_there_is_something_new() {
         (0, false),
     ] {
         fs::remove_file(&path).ok();
-        cache.remember(&host, &service, at(now));
+        remember(&cache, dir.path(), &host, &service, at(now));
         assert_eq!(path.exists(), written, "{now}");
     }
     fs::remove_file(&path).ok();
@@ -93,7 +105,7 @@ fn the_file_is_written_when_there_is_something_new() {
             realm: realm.to_owned(),
             ..service.clone()
         };
-        cache.remember(&host, &other, at(1000));
+        remember(&cache, dir.path(), &host, &other, at(1000));
         assert!(!path.exists(), "{realm:.40}");
     }
 }
@@ -105,7 +117,8 @@ fn the_oldest_make_room() {
         let host = host(&format!("r{number}.example"));
         // The second one is the oldest.
         let now = if number == 1 { 1 } else { 10 + number as u64 };
-        reopened(dir.path()).remember(&host, &service("/token"), at(now));
+        let cache = reopened(dir.path());
+        remember(&cache, dir.path(), &host, &service("/token"), at(now));
     }
     let cache = reopened(dir.path());
     assert_eq!(cache.known.hosts.len(), MOST_HOSTS);
@@ -134,11 +147,12 @@ fn what_is_wrong_with_the_file_is_said_once_and_then_it_is_replaced() {
         let (cache, warning) = Cache::open(dir.path());
         let expected = format!("{} is ignored: {why}", path.display());
         assert_eq!(warning, Some(expected), "{text:.40}");
-        cache.remember(&host("r.example"), &service("/token"), at(1));
+        let host = host("r.example");
+        remember(&cache, dir.path(), &host, &service("/token"), at(1));
         if text == later {
             assert_eq!(fs::read_to_string(&path).unwrap(), later);
         } else {
-            let known = reopened(dir.path()).token_service(&host("r.example"), at(1));
+            let known = reopened(dir.path()).token_service(&host, at(1));
             assert!(known.is_some(), "{text:.40}");
         }
     }
@@ -156,7 +170,13 @@ fn it_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempdir().unwrap();
     let folder = dir.path().join("hoist");
-    reopened(&folder).remember(&host("r.example"), &service("/token"), at(1));
+    remember(
+        &reopened(&folder),
+        &folder,
+        &host("r.example"),
+        &service("/token"),
+        at(1),
+    );
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let path = folder.join("cache.json");
     assert_eq!((mode(&folder), mode(&path)), (0o700, 0o600));
@@ -182,7 +202,8 @@ fn pushes_at_the_same_time_lose_nothing_and_wait_for_nobody() {
             let folder = dir.path();
             scope.spawn(move || {
                 let host = host(&format!("r{number}.example"));
-                reopened(folder).remember(&host, &service("/token"), at(1));
+                let cache = reopened(folder);
+                remember(&cache, folder, &host, &service("/token"), at(1));
             });
         }
     });
@@ -190,7 +211,14 @@ fn pushes_at_the_same_time_lose_nothing_and_wait_for_nobody() {
 
     let lock = fs::File::open(dir.path().join("cache.lock")).unwrap();
     lock.lock().unwrap();
-    reopened(dir.path()).remember(&host("late.example"), &service("/token"), at(1));
+    let (cache, began) = (reopened(dir.path()), Instant::now());
+    let mut turn = Turn::at(dir.path());
+    for number in 0..8 {
+        let host = host(&format!("late{number}.example"));
+        cache.remember(&mut turn, &host, &service("/token"), at(1));
+    }
+    // Once 300 ms, not for each.
+    assert!(began.elapsed() < Duration::from_millis(900));
     assert_eq!(reopened(dir.path()).known.hosts.len(), 8);
 }
 
@@ -201,7 +229,13 @@ fn what_cannot_be_written_is_no_failure() {
     fs::write(&file, "").unwrap();
     for folder in [&file, Path::new("/proc/hoist")] {
         let cache = reopened(folder);
-        cache.remember(&host("r.example"), &service("/token"), at(1));
+        remember(
+            &cache,
+            folder,
+            &host("r.example"),
+            &service("/token"),
+            at(1),
+        );
         assert_eq!(
             reopened(folder).token_service(&host("r.example"), at(1)),
             None
@@ -210,5 +244,11 @@ fn what_cannot_be_written_is_no_failure() {
     fs::create_dir(dir.path().join("cache.json")).unwrap();
     let (cache, warning) = Cache::open(dir.path());
     assert!(warning.is_some_and(|warning| warning.ends_with("it is no file")));
-    cache.remember(&host("r.example"), &service("/token"), at(1));
+    remember(
+        &cache,
+        dir.path(),
+        &host("r.example"),
+        &service("/token"),
+        at(1),
+    );
 }

@@ -5,6 +5,7 @@ mod large;
 mod link;
 mod long_link;
 mod offers;
+mod recall;
 mod world;
 
 use super::*;

@@ -29,6 +29,10 @@ fn reopened(folder: &Path) -> Layers {
     layers
 }
 
+fn remember(layers: &Layers, folder: &Path, pushed: &[Compressed], now: SystemTime) {
+    layers.remember(&mut Turn::at(folder), pushed, now);
+}
+
 fn has(layers: &Layers, layer: &Compressed) -> bool {
     layers.find(&layer.diff_id, layer.method) == Some(layer.summary.clone())
 }
@@ -37,12 +41,17 @@ fn has(layers: &Layers, layer: &Compressed) -> bool {
 fn a_layer_is_known_at_its_level_and_by_the_last_that_was_said_of_it() {
     let dir = tempdir().unwrap();
     let mut one = layer("one", 2);
-    reopened(dir.path()).remember(&[one.clone(), layer("two", 0)], at(1));
+    remember(
+        &reopened(dir.path()),
+        dir.path(),
+        &[one.clone(), layer("two", 0)],
+        at(1),
+    );
     let layers = reopened(dir.path());
     assert!(has(&layers, &one) && has(&layers, &layer("two", 0)));
     assert_eq!(layers.find(&one.diff_id, Method::Gzip { level: 3 }), None);
     one.summary.size = 7;
-    layers.remember(slice::from_ref(&one), at(1));
+    remember(&layers, dir.path(), slice::from_ref(&one), at(1));
     assert!(has(&reopened(dir.path()), &one));
 }
 
@@ -51,7 +60,12 @@ fn the_file_is_written_when_there_is_something_new() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("layers.json");
     let one = layer("one", 2);
-    reopened(dir.path()).remember(slice::from_ref(&one), at(1000));
+    remember(
+        &reopened(dir.path()),
+        dir.path(),
+        slice::from_ref(&one),
+        at(1000),
+    );
     let layers = reopened(dir.path());
     let day = 24 * 3600;
     for (also, now, written) in [
@@ -62,7 +76,7 @@ fn the_file_is_written_when_there_is_something_new() {
     ] {
         fs::remove_file(&path).ok();
         let pushed: Vec<Compressed> = [one.clone()].into_iter().chain(also).collect();
-        layers.remember(&pushed, at(now));
+        remember(&layers, dir.path(), &pushed, at(now));
         assert_eq!(path.exists(), written, "{now}");
     }
 }
@@ -75,13 +89,23 @@ fn the_least_recently_used_make_room_and_the_file_stays_readable() {
     };
     let dir = tempdir().unwrap();
     let many: Vec<Compressed> = (0..MOST_LAYERS).map(long).collect();
-    reopened(dir.path()).remember(&many, at(u64::MAX >> 8));
+    remember(&reopened(dir.path()), dir.path(), &many, at(u64::MAX >> 8));
     let size = fs::metadata(dir.path().join("layers.json")).unwrap().len();
     assert!(size < file::MOST, "{size}");
     // All but two are used again.
-    reopened(dir.path()).remember(&many[2..], at(u64::MAX >> 7));
+    remember(
+        &reopened(dir.path()),
+        dir.path(),
+        &many[2..],
+        at(u64::MAX >> 7),
+    );
     let new = layer("new", 2);
-    reopened(dir.path()).remember(slice::from_ref(&new), at(u64::MAX >> 7));
+    remember(
+        &reopened(dir.path()),
+        dir.path(),
+        slice::from_ref(&new),
+        at(u64::MAX >> 7),
+    );
     let layers = reopened(dir.path());
     assert_eq!(layers.known.layers.len(), MOST_LAYERS);
     assert!(has(&layers, &new) && has(&layers, &many[2]));
@@ -119,7 +143,7 @@ fn what_no_compressor_made_is_not_used() {
         let (layers, warning) = Layers::open(dir.path());
         let expected = format!("{} is ignored: {why}", path.display());
         assert_eq!(warning, Some(expected));
-        layers.remember(&[layer("one", 2)], at(1));
+        remember(&layers, dir.path(), &[layer("one", 2)], at(1));
         let left = fs::read_to_string(&path).unwrap() == bad;
         assert_eq!(left, bad == later);
     }
@@ -131,8 +155,8 @@ fn pushes_at_the_same_time_lose_nothing() {
     let layers: Vec<Compressed> = (0..8).map(|number| layer("one", number)).collect();
     std::thread::scope(|scope| {
         for layer in &layers {
-            let open = reopened(dir.path());
-            scope.spawn(move || open.remember(slice::from_ref(layer), at(1)));
+            let (open, folder) = (reopened(dir.path()), dir.path());
+            scope.spawn(move || remember(&open, folder, slice::from_ref(layer), at(1)));
         }
     });
     let known = reopened(dir.path());

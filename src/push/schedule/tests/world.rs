@@ -203,7 +203,8 @@ impl World {
         let repository = schedule.plan.repositories[transfer.repository].to_string();
         let from = transfer
             .from
-            .map(|id| schedule.plan.repositories[id].clone());
+            .map(|id| schedule.plan.repositories[id].clone())
+            .or_else(|| schedule.recalled_source(&transfer).cloned());
         let blob = &schedule.plan.blobs[transfer.blob];
         let (digest, size) = match &blob.resolved {
             Some(resolved) => resolved.clone(),

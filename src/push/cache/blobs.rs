@@ -1,0 +1,203 @@
+//! Which repositories of a registry hold which blobs and manifests. A file for each registry: a push reads
+//! and writes its own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::digest::Digest;
+use crate::image::reference::{Host, Repository};
+use crate::push::cache::{Turn, VERSION, file, key, seconds};
+use crate::push::holdings::{Holdings, Key};
+
+const MOST_ENTRIES: usize = 12_000;
+const DAY: u64 = 24 * 3600;
+/// How old the day of an entry may get before it is worth writing the file again.
+const STALE_DAYS: u32 = 1;
+
+/// The file as it was at the beginning.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    /// As in destinations, lower case.
+    host: String,
+    name: String,
+    known: Document,
+    /// It is of a later version of hoist, which is not to lose what it knows.
+    foreign: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    host: String,
+    #[serde(default)]
+    repositories: BTreeMap<String, Held>,
+}
+
+/// What one repository holds, with the day on which that was seen last.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<u32, String>", into = "BTreeMap<u32, String>")]
+struct Held(BTreeMap<Key, u32>);
+
+impl Blobs {
+    /// Reads what `folder` has of `host`. With a sentence when that is not to be used.
+    pub(crate) fn open(folder: &Path, host: &Host) -> (Self, Option<String>) {
+        let host = key(host);
+        let name = name(&host);
+        let (known, foreign, warning): (Document, _, _) = file::read(folder, &name).known();
+        let known = Some(known).filter(|known| known.host == host);
+        let blobs = Self {
+            host,
+            name,
+            known: known.unwrap_or_default(),
+            foreign,
+        };
+        (blobs, warning)
+    }
+
+    pub(crate) fn holdings(&self) -> Holdings {
+        let held = self.known.repositories.iter();
+        Holdings::new(held.map(|(name, Held(keys))| (name.as_str(), keys)))
+    }
+
+    /// Takes in what was seen `now`, and leaves out what turned out not to be there and was not seen after all.
+    pub(crate) fn remember(
+        &self,
+        turn: &mut Turn<'_>,
+        seen: &[(&Repository, &Digest)],
+        forgotten: &[(&Repository, Key)],
+        now: SystemTime,
+    ) {
+        let today = u32::try_from(seconds(now) / DAY).unwrap_or(u32::MAX);
+        let seen = seen
+            .iter()
+            .filter_map(|(repository, digest)| Some((repository.as_str(), Key::of(digest)?)));
+        let seen: Vec<(&str, Key)> = seen.collect();
+        let is_news = |(repository, key): &(&str, Key)| {
+            let before = self.known.day(repository, *key);
+            before.is_none_or(|before| today.abs_diff(before) > STALE_DAYS)
+        };
+        let is_known = |(repository, key): &(&Repository, Key)| {
+            self.known.day(repository.as_str(), *key).is_some()
+        };
+        let has_news = seen.iter().any(is_news) || forgotten.iter().any(is_known);
+        if self.foreign || !has_news {
+            return;
+        }
+        // What a loss of power leaves of it is found out, and costs requests.
+        let updated = turn.update(&self.name, false, |document: &mut Document| {
+            document.begin(&self.host);
+            for (repository, key) in forgotten {
+                document.remove(repository.as_str(), *key);
+            }
+            for (repository, key) in seen {
+                document.insert(repository, key, today);
+            }
+        });
+        if let Err(error) = updated {
+            let folder = turn.folder().display();
+            log::debug!("no blobs are remembered in {folder}: {error}");
+        }
+    }
+}
+
+impl Document {
+    /// What is there of another registry makes room: two names may be one in short.
+    fn begin(&mut self, host: &str) {
+        if self.host != host {
+            self.repositories.clear();
+            host.clone_into(&mut self.host);
+        }
+        self.version = VERSION;
+    }
+
+    fn day(&self, repository: &str, key: Key) -> Option<u32> {
+        let Held(keys) = self.repositories.get(repository)?;
+        keys.get(&key).copied()
+    }
+
+    fn insert(&mut self, repository: &str, key: Key, day: u32) {
+        if !self.repositories.contains_key(repository) {
+            let name = repository.to_owned();
+            self.repositories.insert(name, Held::default());
+        }
+        if let Some(Held(keys)) = self.repositories.get_mut(repository) {
+            keys.insert(key, day);
+        }
+    }
+
+    fn remove(&mut self, repository: &str, key: Key) {
+        if let Some(Held(keys)) = self.repositories.get_mut(repository) {
+            keys.remove(&key);
+        }
+    }
+}
+
+impl file::Document for Document {
+    const MOST_ENTRIES: usize = MOST_ENTRIES;
+    const MOST_BYTES: usize = 1 << 20;
+
+    fn entries(&self) -> usize {
+        self.repositories
+            .values()
+            .map(|Held(keys)| keys.len())
+            .sum()
+    }
+
+    fn keep(&mut self, most: usize) {
+        let excess = self.entries().saturating_sub(most);
+        let held = self.repositories.values();
+        let mut days: Vec<u32> = held.flat_map(|Held(keys)| keys.values().copied()).collect();
+        days.sort_unstable();
+        let Some(&last) = excess.checked_sub(1).and_then(|at| days.get(at)) else {
+            return;
+        };
+        // Of the last of these days some stay.
+        let mut of_last = days[..excess].iter().filter(|day| **day == last).count();
+        for Held(keys) in self.repositories.values_mut() {
+            keys.retain(|_, day| {
+                let goes = *day < last || (*day == last && of_last > 0);
+                of_last -= usize::from(goes && *day == last);
+                !goes
+            });
+        }
+        self.repositories.retain(|_, Held(keys)| !keys.is_empty());
+    }
+}
+
+impl TryFrom<BTreeMap<u32, String>> for Held {
+    type Error = &'static str;
+
+    fn try_from(days: BTreeMap<u32, String>) -> Result<Self, Self::Error> {
+        let mut keys = BTreeMap::new();
+        for (day, text) in days {
+            for one in text.as_bytes().chunks(64) {
+                keys.insert(Key::parse(one).ok_or("no digests")?, day);
+            }
+        }
+        Ok(Self(keys))
+    }
+}
+
+impl From<Held> for BTreeMap<u32, String> {
+    fn from(Held(keys): Held) -> Self {
+        let mut days = Self::new();
+        for (key, day) in keys {
+            key.write(days.entry(day).or_default());
+        }
+        days
+    }
+}
+
+/// Of the file of a registry. Not its name, which may hold what no file name does.
+fn name(host: &str) -> String {
+    format!(
+        "blobs-{}.json",
+        &Digest::of(host.as_bytes()).encoded()[..16]
+    )
+}
+
+#[cfg(test)]
+mod tests;

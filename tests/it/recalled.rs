@@ -1,0 +1,210 @@
+//! What earlier pushes have brought to a registry is made use of by later ones, from the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::archives::{ImageSpec, docker_archive, layout};
+use crate::support::command::{Output, hoist};
+use crate::support::pushing::{count, push, read_back, requests};
+use crate::support::registry::{Kind, Registry, available};
+
+/// A registry of its own with a cache of its own.
+struct Site {
+    registry: Registry,
+    dir: TempDir,
+}
+
+impl Site {
+    fn new(kind: Kind) -> Self {
+        Self {
+            registry: Registry::start(kind),
+            dir: tempdir().unwrap(),
+        }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+
+    fn layout(&self, spec: &ImageSpec) -> PathBuf {
+        let path = self.dir.path().join("layout");
+        fs::remove_dir_all(&path).ok();
+        layout(&path, std::slice::from_ref(spec));
+        path
+    }
+
+    fn push(&self, source: &Path, path: &str) -> Output {
+        let cache = self.cache();
+        let options = ["--cache-dir", cache.to_str().unwrap()];
+        push(source, &self.registry, path, &options)
+    }
+
+    /// The report of a push that goes well, and its requests.
+    fn pushed(&self, source: &Path, path: &str) -> (Value, Vec<String>) {
+        let before = self.registry.access().len();
+        let report = self.push(source, path).expect_code(0).json();
+        let sent = requests(&self.registry, before);
+        read_back(&self.registry, &report);
+        (report, sent)
+    }
+
+    /// The file of its registry, and what it says.
+    fn known(&self) -> (PathBuf, String) {
+        let entries = fs::read_dir(self.cache()).unwrap();
+        let mut paths = entries.map(|entry| entry.unwrap().path());
+        let is_it = |path: &PathBuf| path.to_str().unwrap().contains("/blobs-");
+        let path = paths.find(is_it).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text)
+    }
+}
+
+fn app() -> ImageSpec {
+    (0..4).fold(ImageSpec::new("app:1"), |spec, seed| {
+        spec.layer(seed, 90_000)
+    })
+}
+
+#[test]
+fn what_an_earlier_push_brought_is_mounted() {
+    for kind in available() {
+        let site = Site::new(kind);
+        let source = site.layout(&app());
+        site.pushed(&source, "one:1");
+        let (report, sent) = site.pushed(&source, "two:1");
+        let image = &report["images"][0];
+        for blob in image["blobs"].as_array().unwrap() {
+            assert_eq!(
+                (&blob["status"], &blob["from"]),
+                (&"mounted".into(), &"one".into())
+            );
+        }
+        assert_eq!(count(&sent, "POST mount"), 5, "{kind:?}: {sent:#?}");
+        assert_eq!(sent.len(), 5 + 3, "{kind:?}: {sent:#?}");
+        let bytes = &report["bytes"];
+        assert_eq!(bytes["mounted"], bytes["total"], "{kind:?}");
+        // A layer more: what is known of `two` is asked for there.
+        let (again, _) = site.pushed(&site.layout(&app().layer(9, 50_000)), "two:2");
+        let statuses = again["images"][0]["blobs"].as_array().unwrap().iter();
+        let mut statuses: Vec<_> = statuses.map(|blob| blob["status"].clone()).collect();
+        statuses.sort_by_key(Value::to_string);
+        let (present, uploaded) = ("present", "uploaded");
+        let expected = [present, present, present, present, uploaded, uploaded];
+        assert_eq!(statuses, expected, "{kind:?}: {again:#}");
+    }
+}
+
+/// Layers are neither read nor compressed for that.
+#[test]
+fn compressed_layers_are_mounted_too() {
+    for kind in available() {
+        let site = Site::new(kind);
+        let archive = site.dir.path().join("app.tar");
+        docker_archive(&archive, &[app()]);
+        let (first, _) = site.pushed(&archive, "one:1");
+        let mut damaged = fs::read(&archive).unwrap();
+        for layer in &app().layers {
+            let tar = layer.tar();
+            let piece = &tar[512..2048];
+            let at = damaged.windows(piece.len()).position(|part| part == piece);
+            damaged[at.unwrap()] ^= 1;
+        }
+        fs::write(&archive, damaged).unwrap();
+        let (report, sent) = site.pushed(&archive, "two:1");
+        assert_eq!(report["images"][0]["digest"], first["images"][0]["digest"]);
+        let bytes = &report["bytes"];
+        assert_eq!(bytes["mounted"], bytes["total"], "{kind:?}");
+        // Each layer is weighed.
+        assert_eq!(count(&sent, "HEAD blob"), 4, "{kind:?}: {sent:#?}");
+        assert_eq!(count(&sent, "POST mount"), 5, "{kind:?}: {sent:#?}");
+    }
+}
+
+#[test]
+fn what_is_gone_is_uploaded_and_forgotten() {
+    for kind in available() {
+        let site = Site::new(kind);
+        let source = site.layout(&app());
+        let (first, _) = site.pushed(&source, "one:1");
+        let root = first["images"][0]["digest"].as_str().unwrap();
+        let lost = first["images"][0]["blobs"][1]["digest"].as_str().unwrap();
+        let (_, lost_hex) = lost.split_once(':').unwrap();
+        assert!(site.known().1.contains(lost_hex));
+        for path in [
+            format!("/v2/one/manifests/{root}"),
+            format!("/v2/one/blobs/{lost}"),
+        ] {
+            let reply = site.registry.request("DELETE", &path, &[], b"");
+            assert_eq!(reply.status, 202, "{kind:?}: {path}: {}", reply.text());
+        }
+        let (report, _) = site.pushed(&source, "two:1");
+        let blobs = report["images"][0]["blobs"].as_array().unwrap();
+        for blob in blobs {
+            let expected = if blob["digest"] == lost {
+                "uploaded"
+            } else {
+                "mounted"
+            };
+            assert_eq!(blob["status"], expected, "{kind:?}: {blob}");
+        }
+        let known: Value = serde_json::from_str(&site.known().1).unwrap();
+        let holds = |repository: &str| {
+            let days = &known["repositories"][repository];
+            let mut days = days.as_object().unwrap().values();
+            days.any(|day| day.as_str().unwrap().contains(lost_hex))
+        };
+        assert!(holds("two") && !holds("one"), "{kind:?}: {known:#}");
+    }
+}
+
+/// Another registry at the same address, or one that was emptied: what was known costs some requests.
+#[test]
+fn a_registry_that_has_lost_all_gets_all() {
+    for kind in available() {
+        let mut site = Site::new(kind);
+        site.pushed(&site.layout(&app()), "one:1");
+        let (old_path, old) = site.known();
+        fs::remove_file(old_path).unwrap();
+        let old_host = site.registry.host();
+        site.registry = Registry::start(kind);
+        site.pushed(&site.layout(&ImageSpec::new("app:1")), "else:1");
+        let (path, _) = site.known();
+        fs::write(path, old.replace(&old_host, &site.registry.host())).unwrap();
+        let source = site.layout(&app());
+        let (report, sent) = site.pushed(&source, "two:1");
+        let bytes = &report["bytes"];
+        assert_eq!(bytes["uploaded"], bytes["total"], "{kind:?}: {report:#}");
+        assert_eq!(report["retries"], 0);
+        // At most a HEAD for each blob that could not be mounted.
+        assert!(sent.len() <= 3 * 5 + 3, "{kind:?}: {sent:#?}");
+        assert_eq!(report["warnings"], Value::Array(Vec::new()));
+    }
+}
+
+/// Two pushes at a time write one file, and it keeps what both have found out.
+#[test]
+fn pushes_at_the_same_time_keep_what_each_has_seen() {
+    let site = Site::new(Kind::Serve);
+    let cache = site.cache();
+    let running: Vec<_> = (0..4)
+        .map(|number: u64| {
+            let path = site.dir.path().join(number.to_string());
+            layout(&path, &[ImageSpec::new("app:1").layer(number, 3_000)]);
+            let target = format!("{}/app{number}:1", site.registry.host());
+            hoist(["push", "--cache-dir", cache.to_str().unwrap()])
+                .arg(path)
+                .arg(target)
+                .spawn()
+        })
+        .collect();
+    for push in running {
+        push.wait().expect_code(0);
+    }
+    let known: Value = serde_json::from_str(&site.known().1).unwrap();
+    let repositories = known["repositories"].as_object().unwrap();
+    let names: Vec<&String> = repositories.keys().collect();
+    assert_eq!(names, ["app0", "app1", "app2", "app3"]);
+}
