@@ -57,7 +57,6 @@ impl ManifestFailure {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(120);
 /// What is read of a manifest: its own limit, and as much again for what registries put around it.
 pub(super) const ANSWER_LIMIT: u64 = MAX_MANIFEST + (64 << 10);
 /// Without all four, registries hide what they have.
@@ -188,6 +187,11 @@ impl Client {
         self.learned.may_mount()
     }
 
+    /// Registries look at all that a manifest names before they answer: as long again as over a stall.
+    fn manifest_patience(&self) -> Duration {
+        self.http.stall_timeout().saturating_mul(2)
+    }
+
     fn put_once(
         &self,
         operation: &str,
@@ -198,7 +202,10 @@ impl Client {
         let access = Access::Repository(repository);
         let call = Call::new(Method::Put, endpoint::manifest(repository, name), access)
             .header("content-type", manifest.media_type().as_str())
-            .body(Content::Document(manifest.bytes()), PATIENCE);
+            .body(
+                Content::Document(manifest.bytes()),
+                self.manifest_patience(),
+            );
         let halt = match self.exchange(operation, call) {
             Ok(answer) if (200..300).contains(&answer.status()) => {
                 return self.confirm(operation, repository, name, manifest, &answer);

@@ -15,7 +15,7 @@ use crate::support::proxy::Proxy;
 use crate::support::registry::{Kind, Registry, Setup, Tls};
 use crate::support::scripted::{Gate, Scripted, answer, held, on};
 use crate::support::tls::Authority;
-use crate::wire::{Wire, noise, plain, settings, shape, telling_session, user};
+use crate::wire::{Wire, manifest, noise, plain, settings, shape, telling_session, user};
 
 #[test]
 fn https_is_found_on_loopback() {
@@ -211,6 +211,25 @@ fn a_registry_that_hangs_over_a_small_blob_is_not_waited_for_as_over_a_large_one
 }
 
 #[test]
+fn a_registry_that_hangs_over_a_manifest_is_not_waited_for_long() {
+    let gate = Gate::new();
+    let server = Scripted::start([
+        on("POST", "/v2/").then(telling_session()),
+        on("PUT", "/v2/").then(held(&gate, answer(201))),
+        on("*", "/").then(answer(404)),
+    ]);
+    let hasty = net::Settings {
+        stall_timeout: Duration::from_millis(300),
+        ..net::Settings::default()
+    };
+    let wire = Wire::over(server.address(), plain(0), &hasty);
+    let error = wire.put("app", "1", &manifest(&[b"{}"])).unwrap_err();
+    let error = error.into_error();
+    assert!(error.reason.contains("no answer within 600ms"), "{error}");
+    gate.open();
+}
+
+#[test]
 fn a_shutdown_ends_what_is_in_flight() {
     let gate = Gate::new();
     let server = Scripted::start([on("*", "/").then(held(&gate, answer(200)))]);
@@ -258,7 +277,7 @@ fn local_bytes_that_cannot_be_read_are_the_fault_of_the_source() {
     let registry = Registry::start(Kind::Serve);
     let wire = Wire::new(registry.host());
     for size in [1000, 3 << 20] {
-        let error = wire.stream_of("app", &Broken(size)).unwrap_err();
+        let error = wire.stream_of("app", &Broken(size), size).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Source, "{error}");
         assert!(error.reason.contains("the disk is broken"), "{error}");
     }
