@@ -173,20 +173,24 @@ impl Exchange {
         self.body_sent.get()
     }
 
-    /// Until when the next byte must have come. The clock for the header starts at the first call.
-    pub(super) fn read_deadline(&self) -> Instant {
+    /// Until when the next byte must have come. The clock for the header starts at the first call;
+    /// once it has `begun`, that for stalls runs beside it.
+    pub(super) fn read_deadline(&self, begun: bool) -> Instant {
         let now = Instant::now();
         if self.head_read.get() {
             return now + self.stall;
         }
         let due = self.answer_due.get().unwrap_or(now + self.answer);
         self.answer_due.set(Some(due));
-        due
+        match begun {
+            true => due.min(now + self.stall),
+            false => due,
+        }
     }
 
     /// What to say when the read deadline has passed.
-    pub(super) fn overdue(&self) -> Fault {
-        let message = if self.head_read.get() {
+    pub(super) fn overdue(&self, begun: bool) -> Fault {
+        let message = if self.head_read.get() || begun {
             format!("no byte of the answer for {:?}", self.stall)
         } else {
             format!("no answer within {:?}", self.answer)

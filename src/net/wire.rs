@@ -172,7 +172,8 @@ impl Wire {
 
     /// Waits for bytes and puts them into the input buffer: how many.
     fn receive(&mut self, exchange: &Exchange) -> Result<usize, Fault> {
-        let deadline = exchange.read_deadline();
+        let begun = !self.buffers.input().is_empty();
+        let deadline = exchange.read_deadline(begun);
         let room = self.buffers.input_append_buf();
         if room.is_empty() {
             return Err(Fault::large_header(INPUT_BUFFER));
@@ -186,7 +187,7 @@ impl Wire {
                 Err(error) if is_pause(&error) => {
                     self.switch.check()?;
                     if Instant::now() >= deadline {
-                        return Err(exchange.overdue());
+                        return Err(exchange.overdue(begun));
                     }
                 }
                 Err(error) => return Err(Fault::of_io(&error)),

@@ -142,19 +142,22 @@ fn cuts_and_resets_are_told_from_stalls() {
         "no byte was taken",
     );
     assert!(failure.body_sent > 2_900_000 && failure.body_sent < BIG);
-    proxy.arm(Fault::stall(Down).after(50_000));
-    assert_failure(
-        get(&http, &url),
-        FailureKind::Stalled,
-        "no byte of the answer",
-    );
+    // In the middle of the header, and of the body.
+    for after in [10, 50_000] {
+        proxy.arm(Fault::stall(Down).after(after));
+        assert_failure(
+            get(&http, &url),
+            FailureKind::Stalled,
+            "no byte of the answer",
+        );
+    }
     proxy.arm(Fault::stall(Down).after(0));
     assert_failure(
         get_now(&http, &url),
         FailureKind::Stalled,
         "no answer within 400ms",
     );
-    assert_eq!(proxy.connections(), 9);
+    assert_eq!(proxy.connections(), 10);
     get(&http, &url).unwrap();
 }
 
