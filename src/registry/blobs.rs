@@ -351,16 +351,19 @@ impl Client {
     }
 
     /// After a closing request of which nobody knows what became: looks whether the blob is there,
-    /// after so many seconds each.
+    /// after so many seconds each, but no longer than a stall. Ends where nobody answers: what is asked
+    /// next is asked of the session.
     pub(super) fn look_for(&self, subject: Subject<'_>, waits: &[u64]) -> Result<bool, Error> {
         if subject.force {
             return Ok(false);
         }
         for wait in waits {
-            self.sleep(subject.operation, Why::Retry, Duration::from_secs(*wait))?;
+            let wait = Duration::from_secs(*wait).min(self.http.stall_timeout());
+            self.sleep(subject.operation, Why::Retry, wait)?;
             match self.see_blob(subject) {
                 Ok(Sight::There) => return Ok(true),
                 Ok(Sight::Absent | Sight::Unknown) => {}
+                Err(Halt::Again(trouble)) if trouble.is_silence() => break,
                 Err(Halt::Again(trouble)) => self.heed(&trouble),
                 Err(Halt::Fail(error)) => return Err(*error),
             }

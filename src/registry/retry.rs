@@ -227,6 +227,15 @@ impl Budget {
 }
 
 impl Trouble {
+    /// Nobody took a connection, or said a word.
+    pub(super) fn is_silence(&self) -> bool {
+        match self.class {
+            Class::Unconnected => true,
+            Class::Cut { silent, .. } => silent,
+            Class::Passing | Class::Pressure { .. } | Class::Renewed => false,
+        }
+    }
+
     /// The error that is left when it does not pass.
     pub(super) fn into_error(self, decision: Decision, tries: u32) -> Error {
         let mut error = self.error;
