@@ -269,6 +269,7 @@ impl TransferWork {
             repository: &self.repository,
             what: &what,
             body: &body,
+            size: stored.size(),
             force: tools.force,
             meter: &self.meter,
         };

@@ -40,6 +40,8 @@ pub struct StreamTask<'a> {
     /// What it is, for messages: "layer with diff_id sha256:12ab…".
     pub what: &'a str,
     pub body: &'a dyn StreamBody,
+    /// Of what it is made from: it becomes hardly larger.
+    pub size: u64,
     /// As in [`BlobTask`].
     pub force: bool,
     pub meter: &'a Meter,

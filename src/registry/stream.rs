@@ -210,7 +210,10 @@ impl Streaming<'_> {
         let access = Access::Repository(self.task.repository);
         let call = Call::new(Method::Patch, session.location().clone(), access)
             .header("content-type", OCTETS)
-            .body(Content::Pour(&mut pour), CLOSE_PATIENCE);
+            .body(
+                Content::Pour(&mut pour),
+                self.client.patience(self.task.size, CLOSE_PATIENCE),
+            );
         let outcome = self.client.exchange(self.operation, call);
         self.most = self.most.max(held + pour.taken());
         let answer = match outcome {

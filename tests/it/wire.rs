@@ -200,18 +200,20 @@ impl Wire {
         repository: &str,
         bytes: &[u8],
     ) -> Result<(Summary, Delivery), Error> {
-        self.stream_of(repository, &Made(bytes.into()))
+        self.stream_of(repository, &Made(bytes.into()), bytes.len() as u64)
     }
 
     pub(crate) fn stream_of(
         &self,
         repository: &str,
         body: &dyn StreamBody,
+        size: u64,
     ) -> Result<(Summary, Delivery), Error> {
         self.client.push_stream(&StreamTask {
             repository: &repo(repository),
             what: "layer sha256:made",
             body,
+            size,
             force: false,
             meter: &self.meter,
         })
