@@ -1,6 +1,6 @@
 # Everything a developer or a build machine runs. `make help` lists it.
 
-.PHONY: build static demo test soak check bench bench-quick fixtures help
+.PHONY: build static demo test faults soak check bench bench-quick fixtures help
 
 SECONDS = 1800
 
@@ -21,6 +21,9 @@ test: ## all tests; registries that are not on PATH are named as skipped
 
 soak: ## readers of what others wrote under mutated inputs, for SECONDS=1800
 	@HOIST_SOAK_SECONDS=$(SECONDS) cargo test --quiet --locked --lib soak::tests::readers -- --nocapture
+
+faults: ## 500 pushes over networks that fail, by seed; HOIST_FAULT_SEEDS=500-999 makes others
+	@HOIST_FAULT_SEEDS=$${HOIST_FAULT_SEEDS:-500} cargo test --quiet --locked --test it faults::seeds -- --exact
 
 check: ## formatting, lints and documentation, warnings denied; silent when all is well
 	@cargo fmt --check

@@ -21,6 +21,7 @@ mod cli_terminal;
 mod compress;
 mod credentials;
 mod discovery;
+mod faults;
 mod fixtures;
 mod force;
 mod fresh;

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod archives;
 pub(crate) mod command;
+pub(crate) mod fault;
 pub(crate) mod fronts;
 pub(crate) mod http;
 pub(crate) mod images;

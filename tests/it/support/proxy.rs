@@ -1,4 +1,5 @@
-//! A TCP proxy that misbehaves on request: it cuts, resets, stalls, slows down or is away.
+//! A TCP proxy that misbehaves on request: it cuts, resets, stalls, slows down, changes bodies or is
+//! away.
 //!
 //! It sits in front of any server and passes bytes on until a fault that was armed is due. Faults
 //! count bytes per connection and direction, so that a test says exactly where a stream breaks:
@@ -9,130 +10,100 @@
 //!     hoist.push("layout", &format!("{}/app", proxy.address()));
 //!     assert_eq!(proxy.connections(), 4);
 
-use std::io::{self, Read, Write};
+mod bodies;
+mod fault;
+mod pump;
+
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub(crate) use Direction::{Down, Up};
+use socket2::{Domain, Socket, Type};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From the client to the server.
-    Up,
-    /// From the server to the client.
-    Down,
-}
+pub(crate) use fault::{Direction, Down, Fault, Up};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
-    /// Both sides are closed; what has been passed on arrives. The client's side comes last, when the
-    /// server is done with what it got: clients of these tests do not wait before they ask.
-    Cut,
-    /// Both sides see a reset; what was on its way may be lost.
-    Reset,
-    /// Nothing is passed on any more in either direction; the connections stay.
-    Stall,
-}
+use fault::Effect;
+use pump::{Pump, relay};
 
-/// What happens to a connection, and when. Happens once unless `times` says otherwise.
-#[derive(Clone, Debug)]
-pub(crate) struct Fault {
-    effect: Effect,
-    direction: Direction,
-    after: u64,
-    connection: Option<usize>,
-    times: usize,
-}
-
-impl Fault {
-    pub(crate) fn cut(direction: Direction) -> Self {
-        Self::new(Effect::Cut, direction)
-    }
-
-    pub(crate) fn reset(direction: Direction) -> Self {
-        Self::new(Effect::Reset, direction)
-    }
-
-    pub(crate) fn stall(direction: Direction) -> Self {
-        Self::new(Effect::Stall, direction)
-    }
-
-    fn new(effect: Effect, direction: Direction) -> Self {
-        Self {
-            effect,
-            direction,
-            after: 0,
-            connection: None,
-            times: 1,
-        }
-    }
-
-    /// Passes on exactly so many bytes of the connection in that direction, then strikes: at the
-    /// next byte, so with 0 as soon as there is anything.
-    pub(crate) fn after(mut self, bytes: u64) -> Self {
-        self.after = bytes;
-        self
-    }
-
-    /// Only on this connection, counted from 0 as they come in.
-    pub(crate) fn on(mut self, connection: usize) -> Self {
-        self.connection = Some(connection);
-        self
-    }
-
-    /// On the next `times` connections that get so far.
-    pub(crate) fn times(mut self, times: usize) -> Self {
-        self.times = times;
-        self
-    }
-}
-
-/// A server that has not closed a connection by then, whose other half is closed, never will.
-const HANGS: Duration = Duration::from_secs(10);
-
-#[derive(Default)]
 struct State {
+    address: SocketAddr,
+    target: SocketAddr,
     faults: Mutex<Vec<Fault>>,
+    /// What faults have done so far, in words.
+    struck: Mutex<Vec<String>>,
     /// Both ends of every connection, so that they end with the proxy and are held while stalled.
-    sockets: Mutex<Vec<TcpStream>>,
+    sockets: Mutex<HashMap<usize, [TcpStream; 2]>>,
     connections: AtomicUsize,
     up: AtomicU64,
     down: AtomicU64,
+    /// Bodies that began, up and down.
+    bodies: [AtomicU64; 2],
     /// Bytes per second and direction of each connection; 0 is as fast as it goes.
     rate: AtomicU64,
-    away: AtomicBool,
+    away: Mutex<Away>,
+    leaves: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Away {
+    Here,
+    For(Duration),
+    Gone,
 }
 
 /// A running proxy; dropping it closes everything.
 pub(crate) struct Proxy {
-    address: SocketAddr,
-    target: SocketAddr,
     state: Arc<State>,
-    listening: Option<JoinHandle<()>>,
+    /// Gives back the address when nobody listens on it any more.
+    listening: Option<JoinHandle<Socket>>,
+    address: Option<Socket>,
 }
 
 impl Proxy {
     pub(crate) fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let mut proxy = Self {
-            address: listener.local_addr().unwrap(),
+        let socket = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let state = State {
+            address: socket.local_addr().unwrap().as_socket().unwrap(),
             target,
-            state: Arc::default(),
-            listening: None,
+            faults: Mutex::default(),
+            struck: Mutex::default(),
+            sockets: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            bodies: Default::default(),
+            rate: AtomicU64::new(0),
+            away: Mutex::new(Away::Gone),
+            leaves: Condvar::new(),
         };
-        proxy.listen(listener);
+        let mut proxy = Self {
+            state: Arc::new(state),
+            listening: None,
+            address: Some(socket),
+        };
+        proxy.come_back();
         proxy
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.state.address
     }
 
     pub(crate) fn arm(&self, fault: Fault) {
         self.state.faults.lock().unwrap().push(fault);
+    }
+
+    /// Nothing happens any more.
+    pub(crate) fn disarm(&self) {
+        self.state.faults.lock().unwrap().clear();
+    }
+
+    /// What has happened so far, and to which request.
+    pub(crate) fn struck(&self) -> Vec<String> {
+        self.state.struck.lock().unwrap().clone()
     }
 
     /// Passes on no more than so many bytes per second, in each direction of each connection.
@@ -142,25 +113,31 @@ impl Proxy {
 
     /// New connections are refused; open ones go on. Has happened when this returns.
     pub(crate) fn go_away(&mut self) {
-        self.state.away.store(true, Ordering::SeqCst);
         if let Some(listening) = self.listening.take() {
-            // Wakes the listener, which then sees the flag.
-            let _ = TcpStream::connect(self.address);
-            listening.join().unwrap();
+            self.state.leave(Away::Gone);
+            self.address = Some(listening.join().unwrap());
         }
+    }
+
+    /// The same, for so long.
+    pub(crate) fn go_away_for(&self, time: Duration) {
+        self.state.leave(Away::For(time));
     }
 
     /// Listens again, on the same port.
     pub(crate) fn come_back(&mut self) {
-        self.state.away.store(false, Ordering::SeqCst);
-        self.listen(TcpListener::bind(self.address).unwrap());
+        let Some(socket) = self.address.take() else {
+            return;
+        };
+        *self.state.away.lock().unwrap() = Away::Here;
+        let state = Arc::clone(&self.state);
+        let listener = listening(socket);
+        self.listening = Some(thread::spawn(move || state.listen(listener)));
     }
 
     /// Ends every open connection.
     pub(crate) fn hang_up(&self) {
-        for socket in self.state.sockets.lock().unwrap().drain(..) {
-            let _ = socket.shutdown(Shutdown::Both);
-        }
+        self.state.hang_up();
     }
 
     /// How many were accepted so far.
@@ -172,22 +149,6 @@ impl Proxy {
     pub(crate) fn bytes(&self, direction: Direction) -> u64 {
         self.state.counter(direction).load(Ordering::SeqCst)
     }
-
-    fn listen(&mut self, listener: TcpListener) {
-        let (state, target) = (Arc::clone(&self.state), self.target);
-        self.listening = Some(thread::spawn(move || {
-            for client in listener.incoming() {
-                if state.away.load(Ordering::SeqCst) {
-                    return;
-                }
-                let number = state.connections.fetch_add(1, Ordering::SeqCst);
-                // A target that is away shows as a connection that ends at once.
-                if let (Ok(client), Ok(server)) = (client, TcpStream::connect(target)) {
-                    relay(&state, number, client, server);
-                }
-            }
-        }));
-    }
 }
 
 impl Drop for Proxy {
@@ -197,7 +158,100 @@ impl Drop for Proxy {
     }
 }
 
+/// An address that is ours, and where connections are refused until somebody listens: as many sockets
+/// as like may be bound to it.
+fn bound(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    rustix::net::sockopt::set_socket_reuseport(&socket, true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
+}
+
+fn listening(socket: Socket) -> TcpListener {
+    socket.listen(1024).unwrap();
+    socket.into()
+}
+
 impl State {
+    fn listen(self: &Arc<Self>, mut listener: TcpListener) -> Socket {
+        loop {
+            let away = self.accept(&listener);
+            let address = bound(self.address);
+            drop(listener);
+            if !self.returns_after(away) {
+                return address;
+            }
+            listener = listening(address);
+        }
+    }
+
+    /// Waits for as long as nobody is to be here; false when nobody comes back.
+    fn returns_after(&self, away: Away) -> bool {
+        let Away::For(time) = away else {
+            return false;
+        };
+        let now = self.away.lock().unwrap();
+        let stays = |state: &mut Away| *state != Away::Gone;
+        let waited = self.leaves.wait_timeout_while(now, time, stays);
+        let (mut then, _) = waited.unwrap();
+        if *then == Away::Gone {
+            return false;
+        }
+        *then = Away::Here;
+        true
+    }
+
+    /// Until it is time to leave.
+    fn accept(self: &Arc<Self>, listener: &TcpListener) -> Away {
+        loop {
+            let client = listener.accept();
+            let away = *self.away.lock().unwrap();
+            if away != Away::Here {
+                return away;
+            }
+            let number = self.connections.fetch_add(1, Ordering::SeqCst);
+            let Ok((client, _)) = client else {
+                continue;
+            };
+            if self.shuts(number) {
+                let _ = rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO));
+                continue;
+            }
+            // A target that is away shows as a connection that ends at once.
+            if let Ok(server) = TcpStream::connect(self.target) {
+                relay(self, number, client, server);
+            }
+        }
+    }
+
+    fn leave(&self, away: Away) {
+        *self.away.lock().unwrap() = away;
+        self.leaves.notify_all();
+        // Wakes the listener, which then sees it.
+        let _ = TcpStream::connect(self.address);
+    }
+
+    fn restart(&self, away: Duration) {
+        {
+            let mut now = self.away.lock().unwrap();
+            if *now != Away::Here {
+                return;
+            }
+            *now = Away::For(away);
+        }
+        let _ = TcpStream::connect(self.address);
+        self.hang_up();
+    }
+
+    fn hang_up(&self) {
+        for (_, ends) in self.sockets.lock().unwrap().drain() {
+            for socket in ends {
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
     fn counter(&self, direction: Direction) -> &AtomicU64 {
         match direction {
             Up => &self.up,
@@ -206,130 +260,59 @@ impl State {
     }
 
     /// How many of `len` bytes may pass, and what happens then.
-    fn pass(&self, pump: &Pump, len: usize) -> (usize, Option<Effect>) {
-        let mut faults = self.faults.lock().unwrap();
+    fn pass(&self, pump: &mut Pump, connection: usize, len: usize) -> (usize, Option<Effect>) {
         let end = pump.passed + len as u64;
-        let due = faults.iter().position(|fault| {
-            fault.direction == pump.direction
-                && fault.connection.is_none_or(|only| only == pump.connection)
+        let struck = self.strike(connection, pump.request(), |number, fault| {
+            !matches!(fault.effect, Effect::Flip(_) | Effect::Shut)
+                && fault.direction == pump.direction
+                && !pump.struck.contains(&number)
                 && (pump.passed..end).contains(&fault.after)
         });
-        let Some(due) = due else {
-            return (len, None);
-        };
-        let fault = &mut faults[due];
-        let (before, effect) = ((fault.after - pump.passed) as usize, fault.effect);
-        fault.times -= 1;
-        if fault.times == 0 {
-            faults.remove(due);
-        }
-        (before, Some(effect))
-    }
-}
-
-/// One direction of one connection.
-struct Pump {
-    state: Arc<State>,
-    connection: usize,
-    direction: Direction,
-    passed: u64,
-    from: TcpStream,
-    to: TcpStream,
-    /// A fault has ended the connection: the other direction goes too, without a word.
-    over: Arc<AtomicBool>,
-}
-
-fn relay(state: &Arc<State>, connection: usize, client: TcpStream, server: TcpStream) {
-    let clone = |socket: &TcpStream| socket.try_clone().unwrap();
-    for socket in [&client, &server] {
-        socket.set_nodelay(true).unwrap();
-        state.sockets.lock().unwrap().push(clone(socket));
-    }
-    let over = Arc::new(AtomicBool::new(false));
-    let pump = |direction, from, to| Pump {
-        state: Arc::clone(state),
-        connection,
-        direction,
-        passed: 0,
-        from,
-        to,
-        over: Arc::clone(&over),
-    };
-    let up = pump(Up, clone(&client), clone(&server));
-    let down = pump(Down, server, client);
-    thread::spawn(move || up.run());
-    thread::spawn(move || down.run());
-}
-
-impl Pump {
-    fn run(mut self) {
-        if self.copy().is_err() && !self.over.load(Ordering::SeqCst) {
-            let _ = self.from.shutdown(Shutdown::Both);
-            let _ = self.to.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// Until the end of the stream, a fault or an error.
-    fn copy(&mut self) -> io::Result<()> {
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let rate = self.state.rate.load(Ordering::SeqCst);
-            let most = match rate {
-                0 => buffer.len(),
-                // Ten steps a second.
-                _ => buffer.len().min((rate / 10).max(1) as usize),
-            };
-            let read = self.from.read(&mut buffer[..most])?;
-            if self.over.load(Ordering::SeqCst) {
-                return Ok(());
-            }
-            if read == 0 {
-                return self.to.shutdown(Shutdown::Write);
-            }
-            let (pass, effect) = self.state.pass(self, read);
-            // Counted first: who has received a byte sees it counted.
-            let counter = self.state.counter(self.direction);
-            counter.fetch_add(pass as u64, Ordering::SeqCst);
-            self.to.write_all(&buffer[..pass])?;
-            self.passed += pass as u64;
-            match effect {
-                Some(Effect::Cut) => return self.cut(),
-                Some(Effect::Reset) => return self.reset(),
-                Some(Effect::Stall) => {
-                    self.over.store(true, Ordering::SeqCst);
-                    return Ok(());
-                }
-                None if rate > 0 => {
-                    thread::sleep(Duration::from_secs_f64(pass as f64 / rate as f64));
-                }
-                None => {}
+        match struck {
+            None => (len, None),
+            Some((number, fault)) => {
+                pump.struck.push(number);
+                ((fault.after - pump.passed) as usize, Some(fault.effect))
             }
         }
     }
 
-    fn cut(&mut self) -> io::Result<()> {
-        if self.direction == Up {
-            self.over.store(true, Ordering::SeqCst);
-            self.to.shutdown(Shutdown::Write)?;
-            self.to.set_read_timeout(Some(HANGS))?;
-            // What the server still says is not passed on.
-            let _ = io::copy(&mut self.to, &mut io::sink());
+    /// The bit that is to change in a body that begins.
+    fn flip(&self, direction: Direction, connection: usize, request: &str) -> Option<u64> {
+        let bodies = &self.bodies[direction as usize];
+        let body = bodies.fetch_add(1, Ordering::SeqCst);
+        let struck = self.strike(connection, request, |_, fault| {
+            // One that strikes more than once does so in every body from there on.
+            matches!(fault.effect, Effect::Flip(_))
+                && fault.direction == direction
+                && fault.after <= body
+        });
+        match struck?.1.effect {
+            Effect::Flip(bit) => Some(bit),
+            _ => None,
         }
-        self.from.shutdown(Shutdown::Both)?;
-        self.to.shutdown(Shutdown::Both)
     }
 
-    /// A socket that may not linger says goodbye with a reset when its last handle is closed.
-    fn reset(&self) -> io::Result<()> {
-        self.over.store(true, Ordering::SeqCst);
-        let ends = |socket: &TcpStream| (socket.local_addr().ok(), socket.peer_addr().ok());
-        for socket in [&self.from, &self.to] {
-            rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))?;
-            let mut held = self.state.sockets.lock().unwrap();
-            held.retain(|other| ends(other) != ends(socket));
-            // Wakes the other direction, which then drops its handles.
-            socket.shutdown(Shutdown::Read)?;
-        }
-        Ok(())
+    fn shuts(&self, connection: usize) -> bool {
+        let shuts = |_, fault: &Fault| fault.effect == Effect::Shut;
+        self.strike(connection, "no request yet", shuts).is_some()
+    }
+
+    /// Uses the first fault that is due up.
+    fn strike(
+        &self,
+        connection: usize,
+        request: &str,
+        due: impl Fn(usize, &Fault) -> bool,
+    ) -> Option<(usize, Fault)> {
+        let mut faults = self.faults.lock().unwrap();
+        let mut numbered = faults.iter_mut().enumerate();
+        let (number, fault) =
+            numbered.find(|(number, fault)| fault.may_strike(connection) && due(*number, fault))?;
+        let struck = fault.clone();
+        fault.struck();
+        let words = format!("connection {connection}, {request}: {struck}");
+        self.struck.lock().unwrap().push(words);
+        Some((number, struck))
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn read_back(registry: &Registry, report: &Value) {
     }
 }
 
-fn read_manifest(registry: &Registry, repository: &str, manifest: &Value) {
+pub(crate) fn read_manifest(registry: &Registry, repository: &str, manifest: &Value) {
     let list = |key: &str| manifest[key].as_array().cloned().unwrap_or_default();
     for child in list("manifests") {
         let digest = child["digest"].as_str().unwrap();
