@@ -13,8 +13,8 @@ cargo build --locked
 
 room=$(mktemp -d)
 # Nothing of the user's is read or written.
-export XDG_CONFIG_HOME="$room/config" XDG_CACHE_HOME="$room/cache"
-unset HOIST_CONFIG HOIST_CACHE_DIR
+export XDG_CONFIG_HOME="$room/config" XDG_CACHE_HOME="$room/cache" XDG_STATE_HOME="$room/state"
+unset HOIST_CONFIG HOIST_CACHE_DIR HOIST_STATE_DIR
 server=
 cleanup() {
     status=$?

@@ -118,6 +118,8 @@ pub(crate) struct Args {
 
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) no_cache: bool,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) no_state: bool,
 
     pub(crate) long: bool,
 

@@ -20,12 +20,24 @@ pub(crate) fn cache(args: &Args, env: &Environment) -> Option<PathBuf> {
     if args.no_cache {
         return None;
     }
-    let usual = || {
-        let home = || home(env).filter(|home| home.is_dir());
-        let folder = absolute(env, "XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")))?;
-        Some(folder.join("hoist"))
-    };
+    let usual = || beside(env, "XDG_CACHE_HOME", ".cache");
     args.cache_dir.clone().or_else(usual)
+}
+
+/// What the next push goes on with lies there. No home is made for that either.
+pub(crate) fn state(args: &Args, env: &Environment) -> Option<PathBuf> {
+    if args.no_state {
+        return None;
+    }
+    let usual = || beside(env, "XDG_STATE_HOME", ".local/state");
+    args.state_dir.clone().or_else(usual)
+}
+
+/// Our folder in the one that `variable` names, or else in a home that is there.
+fn beside(env: &Environment, variable: &str, usual: &str) -> Option<PathBuf> {
+    let home = || home(env).filter(|home| home.is_dir());
+    let folder = absolute(env, variable).or_else(|| Some(home()?.join(usual)))?;
+    Some(folder.join("hoist"))
 }
 
 fn home(env: &Environment) -> Option<PathBuf> {

@@ -313,8 +313,8 @@ may have: auth-file, ca-cert, chunk-size, client-cert, client-key, insecure,
 jobs, password-file, plain-http, proxy (a URL, or none), retries, stall-timeout,
 token-file, user-agent, username.
 
-Variables: HOIST_CONFIG, HOIST_CACHE_DIR, HOIST_JOBS, HOIST_USERNAME,
-HOIST_PASSWORD, HOIST_INSECURE (1 or 0), HOIST_LOG (debug, or
+Variables: HOIST_CONFIG, HOIST_CACHE_DIR, HOIST_STATE_DIR, HOIST_JOBS,
+HOIST_USERNAME, HOIST_PASSWORD, HOIST_INSECURE (1 or 0), HOIST_LOG (debug, or
 hoist::registry=debug,ureq=warn; -v and -q count more). An empty one is as good
 as none.
 
@@ -323,6 +323,11 @@ The cache (--cache-dir, $HOIST_CACHE_DIR, else hoist below $XDG_CACHE_HOME or
 its repositories hold which blobs, to mount them from there; and what plain
 layers become. It holds no credentials and stays below 4 MiB; without it
 everything works as well.
+
+The state (--state-dir, $HOIST_STATE_DIR, else hoist below $XDG_STATE_HOME or
+~/.local/state) holds a small file for each upload that is open, so that the
+next push goes on with what a killed one was sending. Whoever can read it could
+write to these uploads, so nobody else can; it holds no credentials either.
 ",
     ),
     (

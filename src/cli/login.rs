@@ -218,6 +218,7 @@ impl Attempt {
         let settings = client::Settings {
             keychain: Arc::new(Keys::given(&self.host, credentials)),
             known_service: None,
+            sessions: None,
             retries: 0,
             chunk_size: None,
             plain_http: self.args.plain_http,

@@ -413,6 +413,22 @@ const FILES: &[Opt] = &[
         "neither read nor write anything there",
     ),
     Opt::value(
+        "state-dir",
+        "DIR",
+        |args, given| {
+            args.state_dir = Some(given.path()?);
+            Ok(())
+        },
+        "where uploads that are cut off are remembered, for the next push to go on with (default $XDG_STATE_HOME/hoist, else ~/.local/state/hoist)",
+    )
+    .form(Form::Path)
+    .variable("HOIST_STATE_DIR"),
+    Opt::flag(
+        "no-state",
+        |args| args.no_state = true,
+        "neither remember uploads nor go on with any",
+    ),
+    Opt::value(
     "config",
     "FILE",
     // What it says is looked at before anything is settled.

@@ -170,6 +170,7 @@ const OPPOSITES: &[(&str, &str, &str)] = &[
     ("plain-http", "client-key", "http has no certificates"),
     ("insecure", "ca-cert", "certificates are verified or not"),
     ("cache-dir", "no-cache", "where, or nowhere?"),
+    ("state-dir", "no-state", "where, or nowhere?"),
     ("password-stdin", "password-file", ONE_SECRET),
     ("password-stdin", "token-file", ONE_SECRET),
     ("password-stdin", "password", ONE_SECRET),

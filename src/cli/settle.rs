@@ -46,6 +46,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
     let log = logging::Filter::of(&args);
     let net = network::settle(&args, &around.env, destination.host())?;
     let cache = folders::cache(&args, &around.env);
+    let state = folders::state(&args, &around.env);
     let mut warnings = Vec::new();
     let keychain = identity::keychain(&args, around, destination.host(), &mut warnings)?;
     let naming = naming::settle(args.renames, args.map.as_deref(), args.tags, &destination)?;
@@ -69,9 +70,11 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
         fail_fast: args.fail_fast,
         force: args.force,
         cache,
+        state,
         registry: client::Settings {
             keychain,
             known_service: None,
+            sessions: None,
             retries: args.retries.unwrap_or(standard.registry.retries),
             chunk_size: args.chunk_size,
             plain_http: args.plain_http,

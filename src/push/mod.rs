@@ -16,5 +16,6 @@ mod plan;
 mod private;
 pub mod report;
 mod schedule;
+mod state;
 mod tally;
 mod task;

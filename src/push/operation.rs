@@ -19,10 +19,12 @@ use crate::push::memory::Memory;
 use crate::push::plan::Plan;
 use crate::push::report::{ErrorReport, Report};
 use crate::push::schedule::{Limits, Schedule};
+use crate::push::state::State;
 use crate::push::tally::{Ending, Tally};
 use crate::push::task::Tools;
 use crate::registry::client::{self, Client, TokenService};
 use crate::registry::clock::{Stop, SystemClock};
+use crate::registry::sessions::Sessions;
 
 /// Everything a push needs to know. Holds no state.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Operation {
     pub linger: Duration,
     /// The folder in which later pushes find what this one has learned.
     pub cache: Option<PathBuf>,
+    /// The folder in which the next push finds the uploads that this one leaves open.
+    pub state: Option<PathBuf>,
     pub registry: client::Settings,
     pub net: net::Settings,
 }
@@ -112,9 +116,11 @@ impl Operation {
             force: false,
             linger: Duration::from_secs(10),
             cache: None,
+            state: None,
             registry: client::Settings {
                 keychain: Arc::new(client::Anonymous),
                 known_service: None,
+                sessions: None,
                 retries: 5,
                 chunk_size: None,
                 plain_http: false,
@@ -188,6 +194,7 @@ impl Operation {
         stop: &Stop,
     ) -> Result<(), ErrorReport> {
         let memory = self.recall(&mut plan, tally, observers);
+        let state = self.state.as_deref().map(State::open);
         let mut holdings = match self.force {
             true => Holdings::default(),
             false => memory.holdings(),
@@ -197,6 +204,7 @@ impl Operation {
                 plan,
                 holdings,
                 service: memory.token_service(self.destination.host()),
+                sessions: state.clone().map(|state| Arc::new(state) as _),
             };
             let (schedule, tools) = self.attempt(attempt, tally, observers, stop)?;
             if !schedule.disproved || stop.is_stopped() {
@@ -210,6 +218,9 @@ impl Operation {
             tell(&plan.announcement(), observers);
         };
         tally.take(&schedule, tools.client.totals(), stop.is_stopped());
+        if let Some(complaint) = state.as_ref().and_then(State::complaint) {
+            warn(complaint, tally, observers);
+        }
         // Whoever is stopped waits for no other push.
         if !stop.is_stopped() {
             memory.update(self.destination.host(), &tools.client, &schedule);
@@ -243,6 +254,7 @@ impl Operation {
             Arc::clone(&http),
             client::Settings {
                 known_service: (attempt.service).or_else(|| self.registry.known_service.clone()),
+                sessions: (attempt.sessions).or_else(|| self.registry.sessions.clone()),
                 ..self.registry.clone()
             },
             clock,
@@ -303,6 +315,7 @@ struct Attempt {
     plan: Plan,
     holdings: Holdings,
     service: Option<TokenService>,
+    sessions: Option<Arc<dyn Sessions>>,
 }
 
 fn warn(message: String, tally: &mut Tally, observers: &mut [Box<dyn Observer>]) {

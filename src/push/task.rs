@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::image::compress::{self, Compressor};
+use crate::image::compress::{self, Compressor, Method};
 use crate::image::config::Config;
 use crate::image::digest::Digest;
 use crate::image::manifest::Manifest;
@@ -235,6 +235,7 @@ impl TransferWork {
     ) -> Result<Sent, Failed> {
         let summary = summary(digest, size);
         let body = self.origin.body(tools, &summary);
+        let made_of = self.origin.made_of();
         let task = BlobTask {
             repository: &self.repository,
             digest,
@@ -242,6 +243,7 @@ impl TransferWork {
             mount_from: from,
             no_mount: no_mount || tools.force,
             force: tools.force,
+            made_of: made_of.as_deref(),
             meter: &self.meter,
         };
         match tools.client.push_blob(&task) {
@@ -265,12 +267,14 @@ impl TransferWork {
             .compressor
             .layer(stored.clone(), diff_id.clone(), *method);
         let what = format!("layer {diff_id}");
+        let made_of = made_of(diff_id, *method);
         let task = StreamTask {
             repository: &self.repository,
             what: &what,
             body: &body,
             size: stored.size(),
             force: tools.force,
+            made_of: &made_of,
             meter: &self.meter,
         };
         let (summary, delivery) =
@@ -351,6 +355,7 @@ impl PutWork {
         };
         let summary = summary(digest, blob.size);
         let body = blob.origin.body(tools, &summary);
+        let made_of = blob.origin.made_of();
         let task = BlobTask {
             repository: &self.repository,
             digest,
@@ -358,6 +363,7 @@ impl PutWork {
             mount_from: None,
             no_mount: true,
             force: true,
+            made_of: made_of.as_deref(),
             meter: &blob.meter,
         };
         match tools.client.push_blob(&task) {
@@ -386,6 +392,16 @@ impl Origin {
         }
     }
 
+    /// What the bytes are known by as long as nobody knows their digest.
+    fn made_of(&self) -> Option<String> {
+        match self {
+            Self::Compressed {
+                diff_id, method, ..
+            } => Some(made_of(diff_id, *method)),
+            Self::Stored(_) | Self::Bytes(_) => None,
+        }
+    }
+
     /// The report of `error`, which names the source where that is to blame.
     fn blame(&self, mut error: Error) -> ErrorReport {
         if let (ErrorKind::Source, Some(path)) = (error.kind, self.path()) {
@@ -411,6 +427,10 @@ impl Origin {
             }
         }
     }
+}
+
+fn made_of(diff_id: &Digest, method: Method) -> String {
+    format!("{diff_id} {}", method.identity())
 }
 
 enum OriginBody {

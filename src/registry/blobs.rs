@@ -31,6 +31,9 @@ pub struct BlobTask<'a> {
     /// What the registry says it has counts for nothing, also after a closing request without an answer.
     /// Goes with `no_mount`.
     pub force: bool,
+    /// What the bytes are made of and how, where the upload is to be remembered by that instead of
+    /// the digest.
+    pub made_of: Option<&'a str>,
     pub meter: &'a Meter,
 }
 
@@ -44,6 +47,8 @@ pub struct StreamTask<'a> {
     pub size: u64,
     /// As in [`BlobTask`].
     pub force: bool,
+    /// What the bytes are made of and how: the upload is remembered by that.
+    pub made_of: &'a str,
     pub meter: &'a Meter,
 }
 

@@ -22,6 +22,7 @@ use crate::registry::limit::waits::Waits;
 use crate::registry::profile::{Learned, Profile, Sizes};
 use crate::registry::reach::Reach;
 use crate::registry::retry::Halt;
+use crate::registry::sessions::Sessions;
 use crate::registry::url::{LocationError, without_query};
 
 pub use crate::registry::auth::TokenService;
@@ -41,6 +42,8 @@ pub struct Settings {
     /// Where the registry's tokens came from the last time, so that the first request carries one.
     /// What is not true any more is found out and dropped.
     pub known_service: Option<TokenService>,
+    /// Where uploads are remembered for processes to come.
+    pub sessions: Option<Arc<dyn Sessions>>,
     /// Tries after the first, per blob or manifest.
     pub retries: u32,
     /// Largest body of one request; `None` lets answers and profiles decide.

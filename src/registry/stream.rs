@@ -3,6 +3,8 @@
 //! Small results go the way of every other blob. Larger ones go in one PATCH of unknown length, or in
 //! pieces where that is refused; where the registry takes neither they are made twice.
 
+mod opening;
+
 use std::io;
 use std::sync::Arc;
 
@@ -13,11 +15,11 @@ use crate::registry::body::{Content, Pour, Replay};
 use crate::registry::call::{Access, Answer, Call};
 use crate::registry::client::Client;
 use crate::registry::error::Error;
+use crate::registry::patience::{CHUNK_PATIENCE, CLOSE_PATIENCE, looks_after, looks_after_cut};
 use crate::registry::profile::Chunks;
 use crate::registry::retry::{Budget, Class, Halt};
-use crate::registry::transfer::{
-    CHUNK_PATIENCE, CLOSE_PATIENCE, OCTETS, looks_after, looks_after_cut,
-};
+use crate::registry::sessions::{Record, Upload};
+use crate::registry::transfer::OCTETS;
 use crate::registry::upload::{Reply, Session, read_reply};
 
 /// Results up to this are finished in memory, in bytes.
@@ -42,11 +44,18 @@ impl Client {
             let summary = measure(pour).map_err(unreadable)?;
             return self.deliver_again(&mut budget, task, summary);
         }
+        let upload = Upload {
+            registry: self.endpoint.name(),
+            repository: task.repository,
+            content: task.made_of,
+            size: None,
+        };
         let mut streaming = Streaming {
             client: self,
             task,
             operation: &operation,
             ready: Some(pour),
+            record: Record::new(self, &operation, upload),
             session: None,
             summary: None,
             lost: false,
@@ -55,6 +64,8 @@ impl Client {
         };
         let end = self.retry(&mut budget, || streaming.advance())?;
         let resumed_at = streaming.resumed_at;
+        streaming.record.forget();
+        drop(streaming);
         match end {
             End::Sent(summary) => {
                 let delivery = Delivery {
@@ -97,6 +108,7 @@ impl Client {
             mount_from: None,
             no_mount: task.force,
             force: task.force,
+            made_of: Some(task.made_of),
             meter: task.meter,
         };
         let delivery = self.deliver(budget, &task)?;
@@ -128,6 +140,7 @@ struct Streaming<'a> {
     operation: &'a str,
     /// Opened and not yet sent from.
     ready: Option<Pour<'a>>,
+    record: Record<'a>,
     session: Option<Session>,
     /// Everything has been made.
     summary: Option<Summary>,
@@ -138,51 +151,40 @@ struct Streaming<'a> {
     resumed_at: Option<u64>,
 }
 
-impl Streaming<'_> {
+impl<'a> Streaming<'a> {
     fn advance(&mut self) -> Result<End, Halt> {
         loop {
             if let Some(summary) = self.summary.clone().filter(|_| self.lost) {
                 return Ok(End::Known(summary));
             }
-            let Some(mut session) = self.session.take() else {
-                self.open()?;
-                continue;
+            let outcome = match self.session.take() {
+                Some(session) => self.go_on(session),
+                None => self.begin(),
             };
-            if let Some(summary) = self.summary.clone() {
-                return match self.close(session, &summary, &[])? {
-                    true => Ok(End::Sent(summary)),
-                    false => continue,
-                };
-            }
-            if session.is_doubtful() {
-                match self.client.settle_session(
-                    self.operation,
-                    self.task.repository,
-                    &mut session,
-                    self.most,
-                ) {
-                    Ok(true) => {
-                        self.resumed_at = Some(session.held());
-                        self.session = Some(session);
-                    }
-                    Ok(false) => {}
-                    Err(halt) => return Err(self.keep(session, halt)),
+            match outcome {
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => {}
+                Err(halt) if self.record.gives_up(&halt) => {
+                    self.session = None;
+                    self.lost = self.summary.is_some();
                 }
-            } else if self.client.sizes(session.min_chunk()).takes_unsized() {
-                self.pour(session)?;
-            } else if let Some(end) = self.pieces(session)? {
-                return Ok(end);
+                Err(halt) => return Err(halt),
             }
         }
     }
 
-    fn open(&mut self) -> Result<(), Halt> {
-        let opened = self
-            .client
-            .open_session(self.operation, self.task.repository);
-        self.session = Some(opened?);
-        self.most = 0;
-        Ok(())
+    fn go_on(&mut self, session: Session) -> Result<Option<End>, Halt> {
+        if let Some(summary) = self.summary.clone() {
+            let closed = self.close(session, &summary, &[])?;
+            return Ok(closed.then_some(End::Sent(summary)));
+        }
+        if session.is_doubtful() {
+            return self.take_up(session).map(|()| None);
+        }
+        if self.client.sizes(session.min_chunk()).takes_unsized() {
+            return self.pour(session).map(|()| None);
+        }
+        self.pieces(session)
     }
 
     fn keep(&mut self, session: Session, halt: Halt) -> Halt {
@@ -200,8 +202,10 @@ impl Streaming<'_> {
         let held = session.held();
         let mut pour = match self.ready.take().filter(|_| held == 0) {
             Some(ready) => ready,
-            None => Pour::open(self.task.body, held, 1, self.task.meter)
-                .map_err(|error| Error::source(self.operation, &error))?,
+            None => match self.pour_behind(&session, 1)? {
+                Some(pour) => pour,
+                None => return Ok(()),
+            },
         };
         if pour.is_whole() && pour.head().is_empty() {
             return self.made(session, pour);
@@ -253,6 +257,7 @@ impl Streaming<'_> {
             .finish()
             .map_err(|error| Error::source(self.operation, &error))?;
         session.stored(summary.size);
+        self.record.went_on(&session);
         self.session = Some(session);
         self.summary = Some(summary);
         Ok(())
@@ -268,13 +273,15 @@ impl Streaming<'_> {
     /// PATCH by PATCH from a buffer; the last piece travels in the PUT.
     fn pieces(&mut self, mut session: Session) -> Result<Option<End>, Halt> {
         let piece = self.client.sizes(session.min_chunk()).piece();
-        let unreadable = |error| Error::source(self.operation, &error);
-        let held = session.held();
-        self.ready = None;
-        let mut pour = Pour::open(self.task.body, held, 0, self.task.meter).map_err(unreadable)?;
         let Some(piece) = usize::try_from(piece).ok().filter(|_| piece <= MOST_PIECE) else {
-            return Ok(Some(End::Known(measure(pour).map_err(unreadable)?)));
+            return self.measure().map(Some);
         };
+        self.ready = None;
+        let Some(mut pour) = self.pour_behind(&session, 0)? else {
+            return Ok(None);
+        };
+        let operation = self.operation;
+        let unreadable = |error| Error::source(operation, &error);
         loop {
             pour.read_ahead(piece + 1).map_err(unreadable)?;
             if pour.is_whole() && pour.head().len() <= piece {
@@ -313,6 +320,7 @@ impl Streaming<'_> {
             Reply::Taken => {
                 self.client.follow(self.operation, &mut session, &answer)?;
                 session.stored(from + sent);
+                self.record.went_on(&session);
                 Ok(Some(session))
             }
             Reply::TooLarge => {
@@ -404,6 +412,7 @@ impl Streaming<'_> {
 
     /// Everything was made, and the session is of no use any more.
     fn lose(&mut self, summary: &Summary) {
+        self.record.forget();
         self.summary = Some(summary.clone());
         self.lost = true;
     }

@@ -11,17 +11,13 @@ use crate::registry::call::{Access, Answer, Call};
 use crate::registry::client::Client;
 use crate::registry::error::{Error, ErrorKind};
 use crate::registry::manifests::short;
+use crate::registry::patience::{CHUNK_PATIENCE, CLOSE_PATIENCE, looks_after, looks_after_cut};
 use crate::registry::retry::{Budget, Class, Halt, Trouble};
+use crate::registry::sessions::{Record, Upload};
 use crate::registry::upload::{Next, Reply, Session, read_reply};
 
-const PATIENT: &[u64] = &[0, 1, 2, 4, 8];
 /// Where 202 to a mount says nothing, bodies above this are asked for by HEAD first, in bytes.
 const WORTH_A_QUESTION: u64 = 64 << 10;
-/// Object stores copy a blob to its place before they answer, whatever its size: so long at most.
-pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(15 * 60);
-pub(super) const CHUNK_PATIENCE: Duration = Duration::from_secs(5 * 60);
-/// The slowest copy that is believed in.
-const PATIENCE_PER_MIB: Duration = Duration::from_secs(5);
 pub(super) const OCTETS: &str = "application/octet-stream";
 
 impl Client {
@@ -30,18 +26,18 @@ impl Client {
         self.deliver(&mut self.budget(), task)
     }
 
-    /// How long the answer to the last of `bytes` may take. A registry that hangs is found out sooner
-    /// over a small blob than over a large one.
-    pub(super) fn patience(&self, bytes: u64, most: Duration) -> Duration {
-        patience(self.http.stall_timeout(), bytes, most)
-    }
-
     pub(super) fn deliver(
         &self,
         budget: &mut Budget,
         task: &BlobTask<'_>,
     ) -> Result<Delivery, Error> {
         let operation = format!("upload of {}", short(task.digest));
+        let upload = Upload {
+            registry: self.endpoint.name(),
+            repository: task.repository,
+            content: task.made_of.unwrap_or(task.digest.as_str()),
+            size: Some(task.body.size()),
+        };
         let mut transfer = Transfer {
             client: self,
             task,
@@ -52,7 +48,9 @@ impl Client {
                 size: task.body.size(),
                 force: task.force,
             },
+            record: Record::new(self, &operation, upload),
             session: None,
+            spare: None,
             mounts: !task.no_mount,
             asks: !task.no_mount,
             verified: false,
@@ -64,18 +62,15 @@ impl Client {
     }
 }
 
-fn patience(stall: Duration, bytes: u64, most: Duration) -> Duration {
-    let mebibytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
-    let copying = PATIENCE_PER_MIB.saturating_mul(mebibytes);
-    stall.saturating_add(copying).min(most.max(stall))
-}
-
 /// One blob on its way. What it knows outlives the trouble it meets.
 struct Transfer<'a> {
     client: &'a Client,
     task: &'a BlobTask<'a>,
     subject: Subject<'a>,
+    record: Record<'a>,
     session: Option<Session>,
+    /// Opened when another process had just begun with the same.
+    spare: Option<Session>,
     /// Whether to mount, or to ask by mounting; not after it was answered with nonsense.
     mounts: bool,
     /// Whether a HEAD is worth its while; not after it was answered with nonsense.
@@ -97,13 +92,17 @@ impl Transfer<'_> {
                     None => continue,
                 }
             };
-            if self.send(session)? {
-                return Ok(self.delivery(Arrival::Uploaded));
+            match self.send(session) {
+                Ok(true) => return Ok(self.delivery(Arrival::Uploaded)),
+                Ok(false) => {}
+                Err(halt) if self.record.gives_up(&halt) => self.session = None,
+                Err(halt) => return Err(halt),
             }
         }
     }
 
-    fn delivery(&self, found: Arrival) -> Delivery {
+    fn delivery(&mut self, found: Arrival) -> Delivery {
+        self.record.forget();
         let arrival = match found {
             Arrival::Present if self.sent_whole => Arrival::Uploaded,
             other => other,
@@ -119,6 +118,17 @@ impl Transfer<'_> {
 
     /// Finds out whether the blob is there; opens a session when it is not.
     fn begin(&mut self) -> Result<Option<Arrival>, Halt> {
+        if let Some(session) = self.record.recall()? {
+            self.session = Some(session);
+            return Ok(None);
+        }
+        if let Some(spare) = self.spare.take() {
+            if !self.subject.force && self.look()? == Sight::There {
+                return Ok(Some(Arrival::Present));
+            }
+            self.opened(spare);
+            return Ok(None);
+        }
         let client = self.client;
         let repository = self.task.repository;
         let other = self.task.mount_from.filter(|from| *from != repository);
@@ -149,7 +159,7 @@ impl Transfer<'_> {
                 if !told && self.is_worth_a_look() && self.look()? == Sight::There {
                     return Ok(Some(Arrival::Present));
                 }
-                self.session = Some(session);
+                self.opened(session);
                 Ok(None)
             }
             Mounted::Refused => {
@@ -163,8 +173,17 @@ impl Transfer<'_> {
         let session = self
             .client
             .open_session(self.subject.operation, self.task.repository)?;
-        self.session = Some(session);
+        self.opened(session);
         Ok(None)
+    }
+
+    fn opened(&mut self, session: Session) {
+        self.resumed_at = None;
+        let place = match self.record.opened(&session) {
+            true => &mut self.session,
+            false => &mut self.spare,
+        };
+        *place = Some(session);
     }
 
     fn is_worth_a_look(&self) -> bool {
@@ -252,7 +271,10 @@ impl Transfer<'_> {
                 self.session = Some(session);
                 Ok(())
             }
-            Ok(false) => Ok(()),
+            Ok(false) => {
+                self.record.forget();
+                Ok(())
+            }
             Err(halt) => {
                 self.session = Some(session);
                 Err(halt)
@@ -282,6 +304,7 @@ impl Transfer<'_> {
             Reply::Taken => {
                 self.client.follow(operation, &mut session, &answer)?;
                 session.stored(end);
+                self.record.went_on(&session);
                 self.session = Some(session);
                 Ok(())
             }
@@ -364,8 +387,15 @@ impl Transfer<'_> {
                 self.session = Some(session);
                 Err(self.client.passing(operation, answer).into())
             }
+            Reply::Gone | Reply::WrongDigest if self.record.is_old() => {
+                self.record.forget();
+                Ok(())
+            }
             Reply::Gone => Err(self.client.passing(operation, answer).into()),
-            Reply::WrongDigest => Err(self.wrong_digest(answer, refusal)),
+            Reply::WrongDigest => {
+                self.record.forget();
+                Err(self.wrong_digest(answer, refusal))
+            }
             _ => {
                 let halt = self.client.refuse(operation, answer);
                 if matches!(halt, Halt::Again(_)) {
@@ -416,45 +446,4 @@ impl Transfer<'_> {
 
 fn is_unconnected(halt: &Halt) -> bool {
     matches!(halt, Halt::Again(trouble) if trouble.class == Class::Unconnected)
-}
-
-/// Pauses before each look for a blob whose closing request ended in this status, in seconds: longer
-/// where the commit may still be under way behind a gateway.
-pub(super) fn looks_after(status: u16) -> &'static [u64] {
-    match status {
-        408 | 499 | 504 | 524 => PATIENT,
-        _ => &[0, 1, 2],
-    }
-}
-
-/// The same for one that got no answer. A connection that ended says more than silence.
-pub(super) fn looks_after_cut(halt: &Halt) -> &'static [u64] {
-    match halt {
-        Halt::Again(trouble) => match trouble.class {
-            Class::Cut { silent: true, .. } => PATIENT,
-            Class::Cut { .. } => &[0],
-            _ => &[],
-        },
-        Halt::Fail(_) => &[],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_blobs_are_waited_for_longer() {
-        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        for (stall, bytes, expected) in [
-            (minutes(1), 0, minutes(1)),
-            (minutes(1), 500_000, minutes(1)),
-            (minutes(1), 12 << 20, minutes(2)),
-            (minutes(1), 1 << 30, minutes(15)),
-            (minutes(1), u64::MAX, minutes(15)),
-            (minutes(20), 1 << 30, minutes(20)),
-        ] {
-            assert_eq!(patience(stall, bytes, CLOSE_PATIENCE), expected, "{bytes}");
-        }
-    }
 }

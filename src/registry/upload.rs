@@ -6,6 +6,7 @@
 
 use crate::registry::answer::Refusal;
 use crate::registry::endpoint::Target;
+use crate::registry::sessions::Remembered;
 
 /// A session that is open at the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,25 @@ impl Session {
             doubtful: false,
             min_chunk,
         }
+    }
+
+    /// One that another process has opened, to be asked how much it holds.
+    pub(super) fn left(location: Target, left: &Remembered) -> Self {
+        Self {
+            location,
+            held: left.held,
+            doubtful: true,
+            min_chunk: left.least,
+        }
+    }
+
+    /// What another process would have to know; nothing of a session elsewhere.
+    pub(super) fn remembered(&self) -> Option<Remembered> {
+        self.location.is_own().then(|| Remembered {
+            location: self.location.path().to_owned(),
+            held: self.held,
+            least: self.min_chunk,
+        })
     }
 
     pub(super) fn location(&self) -> &Target {

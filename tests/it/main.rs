@@ -38,6 +38,7 @@ mod push;
 mod rate;
 mod recalled;
 mod remembered;
+mod resume;
 mod secrets;
 mod sent_from_files;
 mod serve;

@@ -120,6 +120,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         keychain: Arc::new(Anonymous),
         known_service: None,
+        sessions: None,
         retries: 5,
         chunk_size: None,
         plain_http: false,
@@ -191,6 +192,7 @@ impl Wire {
             mount_from: from.as_ref(),
             no_mount: false,
             force: false,
+            made_of: None,
             meter: &self.meter,
         })
     }
@@ -215,6 +217,7 @@ impl Wire {
             body,
             size,
             force: false,
+            made_of: "sha256:made none",
             meter: &self.meter,
         })
     }

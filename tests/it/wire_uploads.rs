@@ -184,6 +184,7 @@ fn a_digest_that_is_wrong_here_is_the_fault_of_the_source() {
             mount_from: None,
             no_mount: false,
             force: false,
+            made_of: None,
             meter: &hoist::observe::event::Meter::default(),
         })
         .unwrap_err();

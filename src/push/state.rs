@@ -1,0 +1,337 @@
+//! Open uploads on disk, for the next run to go on with: one small file for each registry, repository
+//! and blob, held by a lock as long as a process is at it.
+//!
+//! Nothing here is needed: what is not there, is not to be trusted or cannot be written costs bytes that
+//! are sent again, never a push. What is written is not waited for to reach the disk: a machine that
+//! loses power forgets the last seconds.
+//!
+//! The lock on a file is its owner's: it is taken before the file has its name, and whoever gets it looks
+//! whether the file still has its name. A process that ends in whatever way lets go of it.
+
+mod document;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::push::private;
+use crate::push::state::document::{Document, Read};
+use crate::registry::sessions::{Claim, Kept, Remembered, Sessions, Upload};
+
+/// distribution purges sessions after so long, and others sooner:
+/// <https://distribution.github.io/distribution/about/configuration/#uploadpurging>
+const EXPIRES: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longer than this nobody waits for what is left over to be looked through.
+const SWEEP: Duration = Duration::from_millis(20);
+/// Files that took the place of the one whose lock was got, one after the other.
+const MOST_REPLACED: usize = 16;
+
+/// The folder, and what is wrong with what is in it.
+#[derive(Clone, Debug)]
+pub(crate) struct State(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    /// Others may put there what they like.
+    shared: bool,
+    made: OnceLock<bool>,
+    complaint: Mutex<Option<String>>,
+}
+
+/// One upload whose lock is held.
+struct Held {
+    state: State,
+    path: PathBuf,
+    document: Document,
+    left: Option<Remembered>,
+    /// Holds the lock.
+    lock: File,
+}
+
+impl State {
+    /// In `folder`, which need not be there. What is too old to be of use is removed.
+    pub(crate) fn open(folder: &Path) -> Self {
+        let folder = folder.join("uploads");
+        let shared = fs::metadata(&folder).is_ok_and(|metadata| !private::is_ours(&metadata));
+        let state = Self(Arc::new(Inner {
+            shared,
+            made: OnceLock::new(),
+            complaint: Mutex::default(),
+            folder,
+        }));
+        if shared {
+            let place = state.0.folder.display();
+            state.complain(format!("{place} is ignored: others can write to it"));
+        } else {
+            state.sweep();
+        }
+        state
+    }
+
+    /// What was not to be used, in one sentence for all of it.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let complaint = self.0.complaint.lock();
+        complaint.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first one counts.
+    fn complain(&self, sentence: String) {
+        let complaint = self.0.complaint.lock();
+        let mut complaint = complaint.unwrap_or_else(PoisonError::into_inner);
+        complaint.get_or_insert(sentence);
+    }
+
+    fn path(&self, document: &Document) -> PathBuf {
+        self.0.folder.join(document.name())
+    }
+
+    /// Removes what was left so long ago that no registry goes on with it.
+    fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.0.folder) else {
+            return;
+        };
+        let (begun, now) = (Instant::now(), SystemTime::now());
+        for entry in entries.flatten() {
+            if begun.elapsed() > SWEEP {
+                return;
+            }
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            let changed = metadata.modified();
+            if metadata.is_file() && changed.is_ok_and(|changed| is_over(changed, now)) {
+                remove_unheld(&entry.path());
+            }
+        }
+    }
+
+    /// Takes the lock of the file that has the name `path`.
+    fn take(&self, path: &Path) -> Result<Option<File>, Refused> {
+        for _ in 0..MOST_REPLACED {
+            // A pipe in its place would be waited for when it is opened.
+            match fs::symlink_metadata(path) {
+                Ok(metadata) if metadata.is_file() => {}
+                Ok(_) => return Err(io::Error::other("it is no file").into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            let file = match OpenOptions::new().read(true).write(true).open(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            match file.try_lock() {
+                Ok(()) if is_named(&file, path) => return Ok(Some(file)),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(Refused::Busy),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+        Err(Refused::Busy)
+    }
+
+    fn hold(&self, document: Document, left: Option<Remembered>, file: File) -> Claim {
+        Claim::Ours(Box::new(Held {
+            state: self.clone(),
+            path: self.path(&document),
+            document,
+            left,
+            lock: file,
+        }))
+    }
+
+    /// Writes `document` to a file of its own, and locks that.
+    fn write(&self, document: &Document) -> io::Result<(PathBuf, File)> {
+        let folder = &self.0.folder;
+        let made = self.0.made.get_or_init(|| {
+            let made = private::create_folder(folder);
+            if let Err(error) = &made {
+                let folder = folder.display();
+                log::debug!("uploads are not remembered in {folder}: {error}");
+            }
+            made.is_ok()
+        });
+        if !made {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let (beside, mut file) = private::create_beside(folder, &document.name())?;
+        let written = lock(&file).and_then(|()| file.write_all(&document.to_bytes()));
+        match written {
+            Ok(()) => Ok((beside, file)),
+            Err(error) => {
+                discard(&beside);
+                Err(error)
+            }
+        }
+    }
+
+    fn not_written(&self, error: &io::Error) -> Claim {
+        let folder = self.0.folder.display();
+        log::debug!("an upload is not remembered in {folder}: {error}");
+        Claim::Never
+    }
+}
+
+impl Sessions for State {
+    fn claim(&self, upload: &Upload<'_>) -> Claim {
+        if self.0.shared {
+            return Claim::Never;
+        }
+        let document = Document::of(upload);
+        let path = self.path(&document);
+        let file = match self.take(&path) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Claim::Nothing,
+            Err(Refused::Busy) => return Claim::Busy,
+            Err(Refused::Io(error)) => return self.not_written(&error),
+        };
+        match document.read(&file) {
+            Read::Left(left) => self.hold(document, Some(left), file),
+            Read::Nothing => self.hold(document, None, file),
+            Read::Later => {
+                let path = path.display();
+                self.complain(format!(
+                    "{path} is ignored: a later version of hoist has written it"
+                ));
+                Claim::Never
+            }
+            Read::Bad(why) => {
+                self.complain(format!("{} is ignored: {why}", path.display()));
+                self.hold(document, None, file)
+            }
+        }
+    }
+
+    fn keep(&self, upload: &Upload<'_>, session: &Remembered) -> Claim {
+        if self.0.shared {
+            return Claim::Never;
+        }
+        let mut document = Document::of(upload);
+        document.take(session, SystemTime::now());
+        let (beside, file) = match self.write(&document) {
+            Ok(written) => written,
+            Err(error) => return self.not_written(&error),
+        };
+        match give_name(&beside, &self.path(&document)) {
+            Ok(()) => self.hold(document, None, file),
+            Err(error) => {
+                discard(&beside);
+                match error.kind() {
+                    io::ErrorKind::AlreadyExists => Claim::Busy,
+                    _ => self.not_written(&error),
+                }
+            }
+        }
+    }
+}
+
+impl Kept for Held {
+    fn left(&self) -> Option<&Remembered> {
+        self.left.as_ref()
+    }
+
+    fn replace(&mut self, session: &Remembered) -> bool {
+        self.document.take(session, SystemTime::now());
+        let replaced = self.state.write(&self.document).and_then(|(beside, file)| {
+            let renamed = fs::rename(&beside, &self.path);
+            if renamed.is_err() {
+                discard(&beside);
+            }
+            renamed.map(|()| file)
+        });
+        match replaced {
+            Ok(file) => {
+                self.lock = file;
+                true
+            }
+            Err(error) => {
+                self.state.not_written(&error);
+                discard(&self.path);
+                false
+            }
+        }
+    }
+
+    fn forget(self: Box<Self>) {
+        discard(&self.path);
+    }
+}
+
+/// Why the lock of a file was not got.
+enum Refused {
+    Busy,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn lock(file: &File) -> io::Result<()> {
+    // Nobody else knows of it yet.
+    file.try_lock().map_err(io::Error::from)
+}
+
+/// A clock that was wrong when it was written must not keep a file for ever.
+fn is_over(changed: SystemTime, now: SystemTime) -> bool {
+    let apart = now
+        .duration_since(changed)
+        .unwrap_or_else(|error| error.duration());
+    apart > EXPIRES
+}
+
+fn remove_unheld(path: &Path) {
+    let Ok(file) = OpenOptions::new().read(true).write(true).open(path) else {
+        return;
+    };
+    if file.try_lock().is_ok() && is_named(&file, path) {
+        discard(path);
+    }
+}
+
+/// What cannot be removed is of no use, and harms nobody.
+fn discard(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        log::debug!("{} stays: {error}", path.display());
+    }
+}
+
+/// Renames, where no file has that name.
+#[cfg(target_os = "linux")]
+fn give_name(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system knows that.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(from, to),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_name(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// Whether `file` is what has the name `path`.
+#[cfg(unix)]
+fn is_named(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let same = |one: fs::Metadata, other: fs::Metadata| {
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    };
+    file.metadata()
+        .and_then(|one| Ok(same(one, fs::symlink_metadata(path)?)))
+        .unwrap_or(false)
+}
+
+#[cfg(not(unix))]
+fn is_named(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Uploads that one process leaves open, and the next one goes on with.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::archives::{Form, ImageSpec, LayerSpec, docker_archive, layout};
+use crate::support::command::{Command, Output, Running, hoist};
+use crate::support::proxy::{Fault, Proxy, Up};
+use crate::support::pushing::read_back;
+use crate::support::registry::{self, Kind, Registry};
+
+/// More than what sockets hold, so that much of it has not gone out when the connection stands still.
+const LARGE: usize = 24 << 20;
+const CUT: u64 = 9_000_000;
+/// Headers, the config and what else is sent anew.
+const SLACK: u64 = 200_000;
+
+/// A source, a state folder, and a registry behind a proxy.
+struct Site {
+    dir: TempDir,
+    registry: Registry,
+    proxy: Proxy,
+}
+
+impl Site {
+    fn new(kind: Kind) -> Self {
+        let registry = Registry::start(kind);
+        Self {
+            dir: tempdir().unwrap(),
+            proxy: Proxy::to(registry.address()),
+            registry,
+        }
+    }
+
+    fn layout(self) -> Self {
+        layout(&self.dir.path().join("source"), &[image()]);
+        self
+    }
+
+    fn archive(self) -> Self {
+        docker_archive(&self.dir.path().join("source"), &[image()]);
+        self
+    }
+
+    fn push(&self) -> Command {
+        let destination = format!("{}/team/app:1", self.proxy.address());
+        hoist(["push", "-o", "json", "--progress", "none", "--state-dir"])
+            .arg(self.dir.path().join("state"))
+            .arg(self.dir.path().join("source"))
+            .arg(destination)
+    }
+
+    /// A push that has sent about so much when everything stands still.
+    fn stalled(&self, command: Command, bytes: u64) -> Running {
+        let before = self.proxy.bytes(Up);
+        self.proxy.arm(Fault::stall(Up).after(bytes));
+        let running = command.spawn();
+        wait_until(|| self.proxy.bytes(Up) >= before + bytes);
+        running
+    }
+
+    /// The same, killed there.
+    fn killed(&self, bytes: u64) {
+        drop(self.stalled(self.push(), bytes));
+        self.proxy.hang_up();
+    }
+
+    /// A push that succeeds, and what it sent.
+    fn finished(&self) -> (Output, u64) {
+        let before = self.proxy.bytes(Up);
+        let output = self.push().run().expect_code(0);
+        let sent = self.proxy.bytes(Up) - before;
+        read_back(&self.registry, &output.json());
+        (output, sent)
+    }
+
+    fn uploads(&self) -> Vec<PathBuf> {
+        files(&self.dir.path().join("state/uploads"))
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn image() -> ImageSpec {
+    ImageSpec::new("app:1").layer(2, 3_000).with(LayerSpec {
+        seed: 1,
+        size: LARGE,
+        form: Some(Form::Plain),
+    })
+}
+
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never is");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What was sent, and where the large layer was taken up.
+fn outcome(report: &Value) -> (u64, u64, Option<u64>) {
+    let blobs = report["images"][0]["blobs"].as_array().unwrap();
+    let resumed = blobs.iter().find_map(|blob| blob["resumed_at"].as_u64());
+    let bytes = |name: &str| report["bytes"][name].as_u64().unwrap();
+    (bytes("uploaded"), bytes("resumed"), resumed)
+}
+
+/// The kinds that keep what arrived before a cut, to the byte.
+fn keeps(kind: Kind) -> bool {
+    matches!(kind, Kind::Serve | Kind::Distribution3)
+}
+
+#[test]
+fn the_rest_of_what_a_killed_push_was_sending_is_sent_by_the_next_one() {
+    for kind in registry::available() {
+        let site = Site::new(kind).layout();
+        site.killed(CUT);
+        assert_eq!(site.uploads().len(), 1, "{}", kind.name());
+        let (output, sent) = site.finished();
+        let (uploaded, resumed, at) = outcome(&output.json());
+        if keeps(kind) {
+            // What was on its way when the process died arrives, but for what the proxy held back.
+            let least = CUT - SLACK;
+            assert!(
+                at.is_some_and(|at| at >= least),
+                "{}: {output}",
+                kind.name()
+            );
+            assert_eq!(at, Some(resumed), "{output}");
+            assert!(sent < LARGE as u64 - least + SLACK, "{sent}: {output}");
+            assert!(uploaded <= sent, "{output}");
+        } else {
+            assert_eq!((at, resumed), (None, 0), "{}: {output}", kind.name());
+        }
+        assert!(site.uploads().is_empty(), "{}", kind.name());
+    }
+}
+
+#[test]
+fn the_tail_of_a_layer_that_is_compressed_on_the_way_is_made_again() {
+    for kind in registry::available()
+        .into_iter()
+        .filter(|kind| keeps(*kind))
+    {
+        let site = Site::new(kind).archive();
+        site.killed(CUT);
+        let (output, sent) = site.finished();
+        let (_, resumed, at) = outcome(&output.json());
+        assert!(at.is_some_and(|at| at >= CUT - SLACK), "{output}");
+        assert_eq!(at, Some(resumed), "{output}");
+        assert!(sent < LARGE as u64 - CUT + 2 * SLACK, "{sent}: {output}");
+        assert!(site.uploads().is_empty());
+    }
+}
