@@ -29,11 +29,12 @@ pub struct ImageError {
 }
 
 impl ImageError {
+    /// `message` may quote what it is about: what a terminal would act on is escaped.
     pub fn new(kind: ErrorKind, path: &Path, message: impl Into<String>) -> Self {
         Self {
             kind,
             path: path.to_path_buf(),
-            message: message.into(),
+            message: legible(&message.into()),
         }
     }
 
@@ -91,3 +92,27 @@ impl fmt::Display for ImageError {
 }
 
 impl std::error::Error for ImageError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_acts_on_is_escaped() {
+        for (text, shown) in [
+            (
+                "is \"5\" \u{fc}, 'a' and \u{4e2d}",
+                "is \"5\" \u{fc}, 'a' and \u{4e2d}",
+            ),
+            ("a\u{1b}[2J\nb", "a\\u{1b}[2J\\nb"),
+            (
+                "\u{202e}\u{2066}\u{200f}\u{2028}",
+                "\\u{202e}\\u{2066}\\u{200f}\\u{2028}",
+            ),
+            ("\u{9b}31m", "\\u{9b}31m"),
+        ] {
+            assert_eq!(legible(text), shown);
+            assert_eq!(ImageError::broken(Path::new("a"), text).message(), shown);
+        }
+    }
+}

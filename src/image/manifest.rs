@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 use crate::image::media::MediaType;
+use crate::image::oci::json_error;
 use crate::image::platform::Platform;
 
 /// The largest manifest that registries take (distribution-spec 1.1, "Pushing Manifests"), in bytes.
@@ -126,8 +127,9 @@ impl Manifest {
             )));
         }
         let digest = checked_digest(&bytes, named)?;
-        let document: Document = serde_json::from_slice(&bytes)
-            .map_err(|error| ManifestError(format!("is no valid manifest: {error}")))?;
+        let document: Document = serde_json::from_slice(&bytes).map_err(|error| {
+            ManifestError(format!("is no valid manifest: {}", json_error(&error)))
+        })?;
         if document.schema_version != Some(2) {
             let found = document
                 .schema_version
@@ -249,7 +251,9 @@ fn agreed_media_type(
 ) -> Result<MediaType, ManifestError> {
     match (described, &document.media_type) {
         (Some(outer), Some(inner)) if outer != inner => Err(ManifestError(format!(
-            "says that it is {inner}, while its descriptor says {outer}"
+            "says that it is {}, while its descriptor says {}",
+            inner.shown(),
+            outer.shown()
         ))),
         (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type.clone()),
         (None, None) if document.manifests.is_some() => Ok(super::media::OCI_INDEX.into()),
@@ -269,7 +273,8 @@ fn parse_body(
     }
     if !media_type.is_manifest() {
         return Err(ManifestError(format!(
-            "has media type {media_type}, which is no manifest"
+            "has media type {}, which is no manifest",
+            media_type.shown()
         )));
     }
     match (config, layers) {
@@ -294,3 +299,42 @@ impl std::fmt::Display for ManifestError {
 }
 
 impl std::error::Error for ManifestError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_in_a_bounded_and_harmless_sentence() {
+        let long = "x".repeat(100_000);
+        let odd = "\\u001b[2J\\u202e";
+        for (document, described) in [
+            (
+                format!(r#"{{"schemaVersion":2,"mediaType":"{odd}"}}"#),
+                None,
+            ),
+            (
+                format!(r#"{{"schemaVersion":2,"mediaType":"{long}"}}"#),
+                None,
+            ),
+            (
+                r#"{"schemaVersion":2,"mediaType":"a"}"#.into(),
+                Some(long.as_str()),
+            ),
+            (
+                r#"{"schemaVersion":2,"mediaType":"a"}"#.into(),
+                Some("\u{7f}"),
+            ),
+            (format!(r#"{{"schemaVersion":"{long}"}}"#), None),
+        ] {
+            let described = described.map(MediaType::from);
+            let error = Manifest::parse(document.into_bytes(), described.as_ref(), None);
+            let error = error.unwrap_err().to_string();
+            assert!(error.len() < 500, "{error}");
+            assert!(
+                !error.contains(['\u{1b}', '\u{202e}', '\u{7f}']),
+                "{error:?}"
+            );
+        }
+    }
+}

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::image::error::legible;
+
 /// A media type as it was found, without parameters. Unknown ones are kept.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String")]
@@ -24,6 +26,13 @@ pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.ta
 pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 
 impl MediaType {
+    /// For a sentence: documents may call themselves anything, at any length.
+    pub(crate) fn shown(&self) -> String {
+        let cut: String = self.0.chars().take(100).collect();
+        let more = if cut.len() < self.0.len() { "…" } else { "" };
+        legible(&cut) + more
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -58,7 +58,8 @@ impl Destination {
         refuse_paths_and_transports(text)?;
         if let Some((name, _)) = text.split_once('@') {
             let why = "it ends in a digest, and images keep the digest they have";
-            return Err(refused(text, why).with_hint(name));
+            let hint = if name.is_empty() { WHAT_TO_WRITE } else { name };
+            return Err(refused(text, why).with_hint(hint));
         }
         match text.split_once('/') {
             None => one_word(text),
@@ -318,6 +319,7 @@ mod tests {
                 "a.example/app:1 or a.example/app/",
             ),
             ("a.example/app@sha256:00", "a digest", "a.example/app"),
+            ("@sha256:00", "a digest", "host/repository"),
             (
                 "http://a.example/app",
                 "begins with \"http://\"",
