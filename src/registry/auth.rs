@@ -9,6 +9,8 @@ mod grant;
 mod identity;
 mod realm;
 mod scope;
+#[cfg(test)]
+pub(super) mod soak;
 mod tokens;
 
 use std::collections::HashMap;

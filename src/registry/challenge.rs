@@ -19,6 +19,15 @@ impl Challenge {
         let found = self.params.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
+
+    /// As a header.
+    #[cfg(test)]
+    pub(super) fn written(&self) -> String {
+        let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+        let params = self.params.iter();
+        let params = params.map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+        format!("{} {}", self.scheme, params.collect::<Vec<_>>().join(","))
+    }
 }
 
 /// All challenges of all headers, in order. What is no challenge is passed over.

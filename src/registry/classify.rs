@@ -315,7 +315,7 @@ pub(super) fn refused(identity: Option<&Identity>) -> String {
 }
 
 /// A round size, not above `most`.
-fn chunk_size(most: u64) -> String {
+pub(super) fn chunk_size(most: u64) -> String {
     match most {
         0..0x10_0000 => format!("{}KiB", 1 << (most >> 10).ilog2()),
         _ => format!("{}MiB", 1_u64 << (most >> 20).ilog2().min(6)),

@@ -9,6 +9,8 @@ mod object;
 mod places;
 mod programs;
 mod server;
+#[cfg(test)]
+pub(super) mod soak;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

@@ -26,6 +26,8 @@ mod reach;
 mod read;
 mod retry;
 pub mod sessions;
+#[cfg(test)]
+pub(crate) mod soak;
 mod stream;
 mod transfer;
 mod upload;

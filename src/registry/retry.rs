@@ -145,6 +145,11 @@ impl Budget {
         Self::seeded(retries, RandomState::new().hash_one(0))
     }
 
+    #[cfg(test)]
+    pub(super) fn for_soak(retries: u32) -> Self {
+        Self::seeded(retries, 1)
+    }
+
     fn seeded(retries: u32, seed: u64) -> Self {
         Self {
             retries,

@@ -23,16 +23,18 @@ mod mutate;
 mod outcome;
 mod report;
 mod target;
-
 mod tests;
 mod worker;
 
-pub(crate) use examples::{fixture, fixtures};
-pub(crate) use outcome::Outcome;
+pub(crate) use examples::{fixture, fixtures, with_secrets};
+pub(crate) use outcome::{CANARY, Outcome};
 pub(crate) use target::Target;
 
 /// All targets, room by room.
 fn targets() -> Vec<Target> {
-    let rooms = [crate::image::soak::targets()];
+    let rooms = [
+        crate::image::soak::targets(),
+        crate::registry::soak::targets(),
+    ];
     rooms.into_iter().flatten().collect()
 }

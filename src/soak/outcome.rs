@@ -123,11 +123,13 @@ fn is_unfit(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The words of a sentence without what comes from the input: numbers and what is quoted.
+/// The words of a sentence without what comes from the input: numbers, names, what is quoted.
 fn class(sentence: &str) -> String {
+    let sentence = sentence.replace("\\\\", "").replace("\\\"", "");
     let outside = sentence.split('"').step_by(2).collect::<Vec<_>>().join(" ");
-    let words = outside.split(|c: char| c.is_whitespace() || c == '/');
-    let plain = words.filter(|word| word.chars().all(|c| c.is_ascii() && !c.is_ascii_digit()));
+    let words = outside.split_whitespace();
+    let words = words.map(|word| word.trim_end_matches([',', ':', ';', '.']));
+    let plain = words.filter(|word| word.bytes().all(|b| b.is_ascii_lowercase()));
     let mut class = plain.collect::<Vec<_>>().join(" ");
     class.truncate(CLASS);
     class

@@ -98,13 +98,7 @@ impl Programs {
                 false => Err(Trouble::Failed(status)),
             };
         }
-        let answer: Answer = serde_json::from_slice(&output).map_err(|_| Trouble::Garbage)?;
-        let secret = Secret::new(answer.secret);
-        match (answer.username.is_empty(), secret.expose().is_empty()) {
-            (true, true) => Ok(None),
-            (true, false) => Err(Trouble::Garbage),
-            (false, _) => Ok(Some(Login::new(answer.username, secret))),
-        }
+        answer_of(&output)
     }
 
     pub(super) fn store(
@@ -239,6 +233,17 @@ impl Programs {
 /// Its name as a file.
 pub(super) fn program(suffix: &str) -> String {
     format!("docker-credential-{suffix}")
+}
+
+/// What a program prints that knows the registry.
+pub(super) fn answer_of(output: &[u8]) -> Result<Option<Login>, Trouble> {
+    let answer: Answer = serde_json::from_slice(output).map_err(|_| Trouble::Garbage)?;
+    let secret = Secret::new(answer.secret);
+    match (answer.username.is_empty(), secret.expose().is_empty()) {
+        (true, true) => Ok(None),
+        (true, false) => Err(Trouble::Garbage),
+        (false, _) => Ok(Some(Login::new(answer.username, secret))),
+    }
 }
 
 fn is_not_found(output: &[u8]) -> bool {
