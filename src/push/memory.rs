@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::image::reference::Host;
 use crate::push::cache::{Blobs, Cache, Layers, Turn};
 use crate::push::holdings::Holdings;
-use crate::push::plan::Plan;
+use crate::push::plan::{Compressed, Plan};
 use crate::push::schedule::Schedule;
 use crate::registry::client::{Client, TokenService};
 
@@ -51,6 +51,13 @@ impl Memory {
     pub(crate) fn token_service(&self, host: &Host) -> Option<TokenService> {
         let hosts = self.hosts.as_ref()?;
         hosts.token_service(host, SystemTime::now())
+    }
+
+    /// Takes in what a layer has become, at once: this push may not get to its end.
+    pub(crate) fn made(&self, layer: Compressed) {
+        if let Some(layers) = &self.layers {
+            layers.remember(&mut Turn::at(&self.folder), &[layer], SystemTime::now());
+        }
     }
 
     /// Takes in what a push to `host` has found out.

@@ -193,7 +193,7 @@ impl Operation {
         observers: &mut [Box<dyn Observer>],
         stop: &Stop,
     ) -> Result<(), ErrorReport> {
-        let memory = self.recall(&mut plan, tally, observers);
+        let memory = Arc::new(self.recall(&mut plan, tally, observers));
         let state = self.state.as_deref().map(State::open);
         let mut holdings = match self.force {
             true => Holdings::default(),
@@ -205,6 +205,7 @@ impl Operation {
                 holdings,
                 service: memory.token_service(self.destination.host()),
                 sessions: state.clone().map(|state| Arc::new(state) as _),
+                memory: Arc::clone(&memory),
             };
             let (schedule, tools) = self.attempt(attempt, tally, observers, stop)?;
             if !schedule.disproved || stop.is_stopped() {
@@ -263,6 +264,7 @@ impl Operation {
         let tools = Arc::new(Tools {
             client,
             compressor,
+            memory: attempt.memory,
             halt: halt.clone(),
             force: self.force,
         });
@@ -316,6 +318,7 @@ struct Attempt {
     holdings: Holdings,
     service: Option<TokenService>,
     sessions: Option<Arc<dyn Sessions>>,
+    memory: Arc<Memory>,
 }
 
 fn warn(message: String, tally: &mut Tally, observers: &mut [Box<dyn Observer>]) {

@@ -13,7 +13,8 @@ use crate::image::source::{Body, Summary};
 use crate::image::stdin::subject;
 use crate::observe::event::Meter;
 use crate::push::made_again::MadeAgain;
-use crate::push::plan::Origin;
+use crate::push::memory::Memory;
+use crate::push::plan::{Compressed, Origin};
 use crate::push::report::ErrorReport;
 use crate::push::schedule::Ended;
 use crate::registry::client::{
@@ -22,10 +23,15 @@ use crate::registry::client::{
 use crate::registry::clock::Stop;
 use crate::registry::error::{Error, ErrorKind};
 
+/// What is compressed and no larger than this has a digest before it is sent, so that nobody sends it again:
+/// such a layer is noted with the others at the end. In bytes.
+const WORTH_A_NOTE: u64 = 1 << 20;
+
 /// What all tasks share.
 pub(crate) struct Tools {
     pub(crate) client: Client,
     pub(crate) compressor: Compressor,
+    pub(crate) memory: Arc<Memory>,
     /// Whatever goes on is of no use any more.
     pub(crate) halt: Stop,
     /// Blobs are sent whatever the registry says it has.
@@ -279,6 +285,13 @@ impl TransferWork {
         };
         let (summary, delivery) =
             (tools.client.push_stream(&task)).map_err(|error| self.origin.blame(error))?;
+        if summary.size > WORTH_A_NOTE {
+            tools.memory.made(Compressed {
+                diff_id: diff_id.clone(),
+                method: *method,
+                summary: summary.clone(),
+            });
+        }
         Ok((delivery, summary))
     }
 }
