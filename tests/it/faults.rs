@@ -10,7 +10,6 @@ mod case;
 mod judge;
 
 use std::io::Write as _;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +17,7 @@ use std::thread;
 
 use crate::support::proxy::Proxy;
 use crate::support::registry::{Registry, available};
+use crate::support::seeds::asked;
 
 use case::Case;
 
@@ -27,7 +27,7 @@ const AT_ONCE: usize = 25;
 
 #[test]
 fn seeds() {
-    let seeds = asked();
+    let seeds = asked("FAULT", SEEDS);
     let registries: Vec<Registry> = available().into_iter().map(Registry::start).collect();
     let next = AtomicU64::new(seeds.start);
     let failed: Mutex<Vec<u64>> = Mutex::default();
@@ -51,22 +51,6 @@ fn seeds() {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
-}
-
-/// What the environment asks for.
-fn asked() -> Range<u64> {
-    let number = |text: &str| text.trim().parse::<u64>().expect("a seed is a number");
-    if let Ok(seed) = std::env::var("HOIST_FAULT_SEED") {
-        let seed = number(&seed);
-        return seed..seed + 1;
-    }
-    match std::env::var("HOIST_FAULT_SEEDS") {
-        Ok(range) => match range.split_once('-') {
-            Some((first, last)) => number(first)..number(last) + 1,
-            None => 0..number(&range),
-        },
-        Err(_) => 0..SEEDS,
-    }
 }
 
 /// One seed; what there is to know about it when it goes wrong.

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod archives;
 pub(crate) mod command;
+pub(crate) mod counting;
 pub(crate) mod fault;
 pub(crate) mod fronts;
 pub(crate) mod http;
@@ -13,6 +14,8 @@ pub(crate) mod packing;
 pub(crate) mod proxy;
 pub(crate) mod pushing;
 pub(crate) mod registry;
+pub(crate) mod room;
 pub(crate) mod scripted;
+pub(crate) mod seeds;
 pub(crate) mod tls;
 pub(crate) mod tunnels;

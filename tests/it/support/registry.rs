@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use super::access::{Access, Log};
 use super::http::{Client, Reply};
+use super::room::room;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -32,7 +33,8 @@ pub(crate) enum Kind {
     Zot,
 }
 
-/// What a registry is started with beyond its defaults. Only the two distributions have these.
+/// What a registry is started with beyond its defaults. Only the two distributions have these, but for
+/// the room.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     /// User and password, checked against an htpasswd file.
@@ -44,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) token: Option<TokenAuth>,
     /// It remembers which blobs it has, and does not look.
     pub(crate) remembers_blobs: bool,
+    /// For so many bytes, in memory where there is room.
+    pub(crate) room: u64,
 }
 
 /// Whose tokens are taken.
@@ -159,7 +163,10 @@ impl Registry {
     }
 
     pub(crate) fn start_with(kind: Kind, setup: Setup) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = match setup.room {
+            0 => tempfile::tempdir().unwrap(),
+            bytes => room(bytes),
+        };
         let log = Arc::new(Log::default());
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let (running, address) = run(kind, &setup, dir.path(), free, &log);
