@@ -91,6 +91,7 @@ pub(crate) struct Args {
     pub(crate) format: Option<Format>,
     pub(crate) fail_fast: bool,
     pub(crate) force: bool,
+    pub(crate) verify: bool,
 
     pub(crate) username: Option<String>,
     pub(crate) password_stdin: bool,

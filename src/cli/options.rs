@@ -330,6 +330,11 @@ const SEND: &[Opt] = &[
         "stop at the first failed image; with a broken one send nothing",
     ),
     Opt::flag(
+        "verify",
+        |args| args.verify = true,
+        "read back everything that was pushed or was there already; what is wrong is sent again",
+    ),
+    Opt::flag(
         "force",
         |args| args.force = true,
         "send everything, also what the registry says it has: for one that has lost something and does not know",

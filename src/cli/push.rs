@@ -279,6 +279,7 @@ mod tests {
             images: 3,
             blobs: 0,
             bytes: 0,
+            read_back: 0,
         });
         for image in 0..2 {
             let name = format!("host/app:{image}");

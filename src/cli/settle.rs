@@ -69,6 +69,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
             .map_or(standard.images, |images| images as usize),
         fail_fast: args.fail_fast,
         force: args.force,
+        verify: args.verify,
         cache,
         state,
         registry: client::Settings {

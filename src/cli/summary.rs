@@ -173,6 +173,7 @@ fn sent(report: &Report) -> String {
         (size.mounted, "mounted"),
         (size.present, "already there"),
         (size.resumed, "kept from cut uploads"),
+        (size.read_back, "read back"),
     ] {
         if amount > 0 {
             text.push_str(&format!(", {} {what}", bytes(amount)));

@@ -209,6 +209,7 @@ impl Exchange {
             message,
             hint: fault.hint,
             reused: self.reused.get(),
+            answered: self.head_read.get(),
             body_sent: self.body_sent.get(),
             payload_error,
         }

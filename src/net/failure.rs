@@ -44,6 +44,8 @@ pub struct Failure {
     /// The connection was not opened for this request: it had carried another before, or had been
     /// opened in advance. It may have been stale.
     pub reused: bool,
+    /// The header of an answer had come.
+    pub answered: bool,
     /// Bytes of the payload that had been taken from its reader.
     pub body_sent: u64,
     /// The payload's own error, for [`FailureKind::Payload`].
@@ -93,6 +95,7 @@ impl Fault {
             message: self.message,
             hint: self.hint,
             reused: false,
+            answered: false,
             body_sent: 0,
             payload_error: None,
         }

@@ -1,16 +1,16 @@
 //! The client: one ureq agent, set up so that nothing happens behind the caller's back.
 
-use std::io::Read;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::{HeaderName, HeaderValue, Method as Verb, Request as Message, Uri, header};
-use ureq::{Agent, Body, SendBody};
+use ureq::{Agent, SendBody};
 
 use super::dial::{Dialer, Known, Origin};
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind, Fault};
+use super::intake::Intake;
 use super::metered::Metered;
 use super::redact::secrets_of;
 use super::request::{Method, Request, Response, Settings};
@@ -82,11 +82,20 @@ impl Http {
 
     /// `limit`: the largest answer body to read, in bytes; a longer one is [`FailureKind::Malformed`].
     pub fn send(&self, request: Request<'_>, limit: u64) -> Result<Response, Failure> {
+        self.fetch(request, &mut Intake::held(limit))
+    }
+
+    /// The same, with a word in what becomes of the answer's body.
+    pub fn fetch(
+        &self,
+        request: Request<'_>,
+        intake: &mut Intake<'_>,
+    ) -> Result<Response, Failure> {
         let Some(origin) = self.stash.dialer().relayed(request.url) else {
-            return self.attempt(request, limit);
+            return self.attempt(request, intake);
         };
         let (again, method) = (request.again(), request.method);
-        let outcome = self.attempt(request, limit);
+        let outcome = self.attempt(request, intake);
         let way = self.stash.dialer().way(&origin, method, &outcome);
         match (way, again) {
             (Ok(Way::Same), _) => outcome.map(|response| Response {
@@ -97,20 +106,20 @@ impl Http {
                 if let Some(wire) = wire {
                     self.stash.put(&origin, *wire);
                 }
-                self.attempt(again, limit)
+                self.attempt(again, intake)
             }
             (Ok(_), _) => outcome,
             (Err(fault), _) => Err(fault.unsent()),
         }
     }
 
-    fn attempt(&self, request: Request<'_>, limit: u64) -> Result<Response, Failure> {
+    fn attempt(&self, request: Request<'_>, intake: &mut Intake<'_>) -> Result<Response, Failure> {
         let exchange = Rc::new(Exchange::new(self.stall_timeout, request.answer_timeout));
         let entered = exchange.enter();
         let outcome = self
             .switch
             .check()
-            .and_then(|()| self.perform(request, limit, &exchange));
+            .and_then(|()| self.perform(request, intake, &exchange));
         drop(entered);
         outcome.map_err(|fault| {
             let fault = self.switch.check().err().unwrap_or(fault);
@@ -165,7 +174,7 @@ impl Http {
     fn perform(
         &self,
         request: Request<'_>,
-        limit: u64,
+        intake: &mut Intake<'_>,
         exchange: &Rc<Exchange>,
     ) -> Result<Response, Fault> {
         let carried = self.credentials(&request);
@@ -197,14 +206,16 @@ impl Http {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             (name.as_str().to_owned(), value)
         });
-        Ok(Response {
+        let mut response = Response {
             status: head.status.as_u16(),
             headers: fields.collect(),
-            body: read_body(body, limit, exchange)?,
+            body: Vec::new(),
             body_sent: exchange.body_sent(),
             proxy: None,
             carried,
-        })
+        };
+        intake.read(&mut response, body, exchange)?;
+        Ok(response)
     }
 }
 
@@ -235,26 +246,4 @@ fn message(request: &Request<'_>) -> Result<Message<()>, Fault> {
         message.headers_mut().append(key, value);
     }
     Ok(message)
-}
-
-/// Reads to the end, so that the connection can be used again, but never beyond `limit`.
-fn read_body(mut body: Body, limit: u64, exchange: &Exchange) -> Result<Vec<u8>, Fault> {
-    let too_long = || {
-        let message = format!("the answer's body is larger than {limit} bytes");
-        Fault::new(FailureKind::Malformed, message)
-    };
-    if body.content_length().is_some_and(|length| length > limit) {
-        return Err(too_long());
-    }
-    let mut bytes = Vec::new();
-    let outcome = body
-        .as_reader()
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut bytes);
-    match outcome {
-        Ok(_) if bytes.len() as u64 > limit => Err(too_long()),
-        Ok(_) => Ok(bytes),
-        Err(_) if exchange.stopped() => Ok(bytes),
-        Err(error) => Err(Fault::of_ureq(error.into(), true)),
-    }
 }

@@ -10,6 +10,7 @@ mod distinguished;
 mod exchange;
 mod failure;
 mod http;
+mod intake;
 mod metered;
 mod proxy;
 mod redact;
@@ -27,6 +28,7 @@ mod wire;
 
 pub use failure::{Failure, FailureKind};
 pub use http::Http;
+pub use intake::{Intake, Sink};
 pub use proxy::{HostProxy, NoProxy, Proxies, Proxy};
 pub use redact::redact;
 pub use request::{FilePart, Method, Pace, Payload, Request, Response, Settings};

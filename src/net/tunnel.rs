@@ -148,7 +148,9 @@ impl Dialer {
         };
         let verdict = match outcome {
             Ok(response) => judge(method, proxy.user().is_some(), response),
-            Err(failure) if failure.kind == FailureKind::Closed && !failure.reused => {
+            Err(failure)
+                if failure.kind == FailureKind::Closed && !failure.reused && !failure.answered =>
+            {
                 Verdict::Doubtful
             }
             Err(_) => return Ok(Way::Same),

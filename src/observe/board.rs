@@ -50,6 +50,8 @@ impl Counts {
 struct Running {
     image: usize,
     label: String,
+    /// It is being read back.
+    back: bool,
     size: u64,
     meter: Arc<Meter>,
     /// The furthest it has been.
@@ -72,7 +74,7 @@ pub(crate) struct Figures {
     pub(crate) bytes: u64,
     /// Of `bytes`: sent, mounted or there already.
     pub(crate) done: u64,
-    /// Body bytes per second that go out.
+    /// Body bytes per second that go out or come back.
     pub(crate) rate: f64,
     /// When it goes on like this.
     pub(crate) left: Option<Duration>,
@@ -92,12 +94,17 @@ pub(crate) struct Transfer {
 impl Board {
     pub(crate) fn apply(&mut self, event: &Event, now: Instant) {
         match event {
-            Event::Planned { images, bytes, .. } => {
+            Event::Planned {
+                images,
+                bytes,
+                read_back,
+                ..
+            } => {
                 let running = self.running.values();
                 let sent = running.map(|running| running.meter.sent());
                 *self = Self {
                     images: *images,
-                    bytes: *bytes,
+                    bytes: bytes + read_back,
                     sent_before: self.sent_before + sent.sum::<u64>(),
                     ..Self::default()
                 };
@@ -111,10 +118,19 @@ impl Board {
                 label,
                 size,
                 meter,
+            }
+            | Event::ReadBackStarted {
+                blob,
+                image,
+                label,
+                size,
+                meter,
             } => {
+                let back = matches!(event, Event::ReadBackStarted { .. });
                 let running = Running {
                     image: *image,
                     label: label.clone(),
+                    back,
                     size: *size,
                     meter: Arc::clone(meter),
                     position: 0,
@@ -125,7 +141,10 @@ impl Board {
             }
             Event::BlobFinished {
                 blob, size, status, ..
-            } => self.blob_finished(*blob, *size, *status),
+            } => self.blob_finished(*blob, *size, *status != BlobStatus::Failed),
+            Event::ReadBackFinished { blob, size, right } => {
+                self.blob_finished(*blob, *size, *right);
+            }
             Event::ImageFinished { image, status, .. } => {
                 self.names.remove(image);
                 *self.count(*status) += 1;
@@ -200,7 +219,10 @@ impl Board {
     fn transfer(&self, running: &Running) -> Transfer {
         Transfer {
             image: self.name(running.image).unwrap_or_default().to_owned(),
-            label: running.label.clone(),
+            label: match running.back {
+                true => format!("verify {}", running.label),
+                false => running.label.clone(),
+            },
             position: running.position,
             size: running.size,
         }
@@ -232,11 +254,11 @@ impl Board {
         Some(format!("{host} asked to wait, {seconds} s yet"))
     }
 
-    fn blob_finished(&mut self, blob: usize, size: u64, status: BlobStatus) {
+    fn blob_finished(&mut self, blob: usize, size: u64, well: bool) {
         if let Some(running) = self.running.remove(&blob) {
             self.sent_before += running.meter.sent();
         }
-        if status != BlobStatus::Failed && self.through.insert(blob) {
+        if well && self.through.insert(blob) {
             self.through_bytes += size;
         }
     }
@@ -303,6 +325,7 @@ mod tests {
             images: 1,
             blobs: 2,
             bytes,
+            read_back: 0,
         };
         board.apply(&planned, start);
         (board, start)
@@ -337,6 +360,7 @@ mod tests {
             images: 1,
             blobs: 2,
             bytes: 150,
+            read_back: 0,
         };
         board.apply(&planned, start);
         let figures = board.figures(start);

@@ -30,11 +30,13 @@ pub enum Event {
         size: u64,
     },
     /// What is going to happen. `blobs` and `bytes` count each blob once for each repository that it
-    /// is to be in, as stored. Said again when all of it is begun again: what was done does not count.
+    /// is to be in, as stored; `read_back` is what is to be read then. Said again when all of it is begun
+    /// again: what was done does not count.
     Planned {
         images: usize,
         blobs: usize,
         bytes: u64,
+        read_back: u64,
     },
     ImageStarted {
         image: usize,
@@ -55,6 +57,20 @@ pub enum Event {
         image: usize,
         size: u64,
         status: BlobStatus,
+    },
+    /// A blob is being read back. As in [`Event::BlobStarted`], of whose numbers it has another one.
+    ReadBackStarted {
+        blob: usize,
+        image: usize,
+        label: String,
+        size: u64,
+        meter: Arc<Meter>,
+    },
+    ReadBackFinished {
+        blob: usize,
+        size: u64,
+        /// It is what it should be, in the end.
+        right: bool,
     },
     /// `targets`: `host/repository:tag@digest` of each that is in place.
     ImageFinished {

@@ -146,14 +146,18 @@ impl Lines {
     }
 
     fn blob_finished(&self, blob: usize, status: BlobStatus) {
-        let Some((label, size)) = self.board.blob(blob) else {
-            return;
-        };
         let word = match status {
             BlobStatus::Uploaded => "uploaded",
             BlobStatus::Mounted => "mounted",
             BlobStatus::Present => "already there",
             BlobStatus::Failed => "failed",
+        };
+        self.blob_is(blob, word);
+    }
+
+    fn blob_is(&self, blob: usize, word: &str) {
+        let Some((label, size)) = self.board.blob(blob) else {
+            return;
         };
         self.say(Detail::Blobs, &format!("{word}: {label}, {}", bytes(size)));
     }
@@ -178,18 +182,27 @@ impl Watcher for Lines {
                 images,
                 blobs,
                 bytes: size,
+                read_back,
             } => {
                 let (images, blobs) = (count(*images, "image"), count(*blobs, "blob"));
                 let size = bytes(*size);
+                let then = match read_back {
+                    0 => "",
+                    _ => ", all to be read back",
+                };
                 self.say(
                     Detail::Images,
-                    &format!("to push: {images}, {blobs}, {size}"),
+                    &format!("to push: {images}, {blobs}, {size}{then}"),
                 );
             }
             Event::ImageStarted { name, .. } => {
                 self.say(Detail::Images, &format!("pushing {name}"));
             }
             Event::BlobFinished { blob, status, .. } => self.blob_finished(*blob, *status),
+            Event::ReadBackFinished { blob, right, .. } => {
+                let word = if *right { "verified" } else { "wrong" };
+                self.blob_is(*blob, word);
+            }
             Event::ImageFinished { .. } if self.detail >= Detail::Images => {
                 self.image_finished(event);
             }
@@ -197,7 +210,10 @@ impl Watcher for Lines {
             Event::Interrupted => {
                 self.say(Detail::Warnings, "ending what runs; once more ends at once");
             }
-            Event::Reading { .. } | Event::BlobStarted { .. } | Event::ImageFinished { .. } => {}
+            Event::Reading { .. }
+            | Event::BlobStarted { .. }
+            | Event::ReadBackStarted { .. }
+            | Event::ImageFinished { .. } => {}
         }
         self.board.apply(event, Instant::now());
     }
@@ -379,6 +395,7 @@ mod tests {
                 images: 2,
                 blobs: 1,
                 bytes: 1000,
+                read_back: 0,
             },
         );
         let name = "r.local/app:1".to_owned();

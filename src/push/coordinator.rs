@@ -9,10 +9,11 @@ use crate::observe::event::{Emit, Event, Observer};
 use crate::pool::semaphore::Semaphore;
 use crate::pool::workers::Workers;
 use crate::push::delivery::DeliveryState;
-use crate::push::plan::{Expectation, PlannedNode};
+use crate::push::plan::{BlobId, Expectation, PlannedNode, RepositoryId};
 use crate::push::report::ErrorReport;
-use crate::push::schedule::{Ended, Schedule, Task};
+use crate::push::schedule::{Ended, Schedule, Task, Verify};
 use crate::push::task::{Name, NamedBlob, PutWork, Tools, TransferWork, Work};
+use crate::push::verify::VerifyWork;
 use crate::registry::clock::Stop;
 
 /// How often the word to stop is looked for while nothing else happens.
@@ -169,7 +170,7 @@ impl Coordinator<'_> {
 
     fn tell(&mut self) {
         for event in self.schedule.take_events() {
-            self.observe(&event);
+            self.take_event(&event);
         }
     }
 
@@ -237,6 +238,7 @@ impl Coordinator<'_> {
                 node,
                 tag,
             } => Work::Put(self.put(delivery, node, tag.map(|tag| tag_name(delivery, tag)))?),
+            Task::Verify(verify) => Work::Verify(Box::new(self.verify(verify)?)),
         })
     }
 
@@ -254,6 +256,30 @@ impl Coordinator<'_> {
             children: children
                 .map(|&child| Arc::clone(&nodes[child].manifest))
                 .collect(),
+        })
+    }
+
+    fn verify(&self, verify: Verify) -> Option<VerifyWork> {
+        let schedule = &self.schedule;
+        Some(match verify {
+            Verify::Blob { blob, repository } => {
+                let blob = self.named_blob(blob, repository)?;
+                let reading = schedule.readings.get(&blob.digest, repository)?;
+                VerifyWork::Blob {
+                    repository: schedule.plan.repositories[repository].clone(),
+                    meter: Arc::clone(&reading.meter),
+                    blob,
+                }
+            }
+            Verify::Manifest {
+                delivery,
+                node,
+                tag,
+            } => {
+                let tags = &schedule.deliveries[delivery].tags;
+                let name = tag.map(|tag| Name::Tag(tags[tag].0.clone()));
+                VerifyWork::Manifest(self.put(delivery, node, name)?)
+            }
         })
     }
 
@@ -280,20 +306,27 @@ impl Coordinator<'_> {
 
     fn blobs_of(&self, node: &PlannedNode, delivery: &DeliveryState) -> Vec<NamedBlob> {
         let blobs = node.blobs.iter().filter_map(|&id| {
-            let blob = &self.schedule.plan.blobs[id];
-            let (digest, size) = blob.resolved.clone()?;
-            let home = self.schedule.homes.get(id, delivery.repository)?;
-            let meter = Arc::clone(&home.meter);
+            let blob = self.named_blob(id, delivery.repository)?;
             Some(NamedBlob {
-                digest,
-                size,
-                origin: blob.origin.clone(),
-                is_remembered: blob.is_remembered(),
                 is_taken_for_there: delivery.taken_for_there.contains(&id),
-                meter,
+                ..blob
             })
         });
         blobs.collect()
+    }
+
+    fn named_blob(&self, id: BlobId, repository: RepositoryId) -> Option<NamedBlob> {
+        let blob = &self.schedule.plan.blobs[id];
+        let (digest, size) = blob.resolved.clone()?;
+        let home = self.schedule.homes.get(id, repository)?;
+        Some(NamedBlob {
+            digest,
+            size,
+            origin: blob.origin.clone(),
+            is_remembered: blob.is_remembered(),
+            is_taken_for_there: false,
+            meter: Arc::clone(&home.meter),
+        })
     }
 }
 

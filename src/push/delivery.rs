@@ -43,6 +43,11 @@ pub(crate) enum Stage {
         absent: Vec<usize>,
     },
     Manifests,
+    /// What is in place is read back: blobs first.
+    Verifying {
+        left: usize,
+        manifests: bool,
+    },
     Closed,
 }
 

@@ -20,6 +20,11 @@ impl ErrorReport {
         Self::new(FailureKind::Source, Side::Local, message.into())
     }
 
+    /// The registry's doing.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Refused, Side::Registry, message.into())
+    }
+
     pub(crate) fn is_usage(&self) -> bool {
         self.kind == FailureKind::Usage
     }

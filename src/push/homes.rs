@@ -174,7 +174,8 @@ impl Homes {
         Some(number)
     }
 
-    fn new_number(&mut self) -> usize {
+    /// The next one by which observers know something.
+    pub(crate) fn new_number(&mut self) -> usize {
         self.numbered += 1;
         self.numbered - 1
     }

@@ -19,3 +19,4 @@ mod schedule;
 mod state;
 mod tally;
 mod task;
+mod verify;

@@ -46,6 +46,8 @@ pub struct Operation {
     pub fail_fast: bool,
     /// Everything is sent, whatever seems to be there.
     pub force: bool,
+    /// Everything in place is read back, and what is wrong is sent again.
+    pub verify: bool,
     /// How long blobs may go on that no image waits for any more, all having failed: what is nearly
     /// there gets there, and what hangs is not waited for.
     pub linger: Duration,
@@ -114,6 +116,7 @@ impl Operation {
             images: 16,
             fail_fast: false,
             force: false,
+            verify: false,
             linger: Duration::from_secs(10),
             cache: None,
             state: None,
@@ -153,7 +156,7 @@ impl Operation {
         if plan.images.is_empty() {
             return tally.finish(Ending::Run);
         }
-        tell(&plan.announcement(), observers);
+        tell(&plan.announcement(self.verify), observers);
         match self.push(plan, &mut tally, observers, stop) {
             Ok(()) if stop.is_stopped() => tally.finish(Ending::Interrupted),
             Ok(()) => tally.finish(Ending::Run),
@@ -216,7 +219,7 @@ impl Operation {
             warn(why.to_string(), tally, observers);
             (plan, holdings) = (schedule.plan, schedule.holdings);
             plan.forget();
-            tell(&plan.announcement(), observers);
+            tell(&plan.announcement(self.verify), observers);
         };
         tally.take(&schedule, tools.client.totals(), stop.is_stopped());
         if let Some(complaint) = state.as_ref().and_then(State::complaint) {
@@ -272,6 +275,7 @@ impl Operation {
             images: self.images.max(1),
             fail_fast: self.fail_fast,
             force: self.force,
+            verify: self.verify,
         };
         let coordinator = Coordinator {
             schedule: Schedule::new(attempt.plan, limits).knowing(attempt.holdings),

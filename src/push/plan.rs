@@ -126,10 +126,7 @@ impl Blob {
 
     /// Whether any source of the push has its bytes.
     pub(crate) fn is_here(&self) -> bool {
-        match &self.origin {
-            Origin::Stored(stored) => stored.is_here(),
-            Origin::Bytes(_) | Origin::Compressed { .. } => true,
-        }
+        self.origin.is_here()
     }
 }
 
@@ -144,6 +141,15 @@ pub(crate) enum Origin {
         diff_id: Digest,
         method: Method,
     },
+}
+
+impl Origin {
+    pub(crate) fn is_here(&self) -> bool {
+        match self {
+            Self::Stored(stored) => stored.is_here(),
+            Self::Bytes(_) | Self::Compressed { .. } => true,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -231,8 +237,9 @@ impl Plan {
         self.images.len() - 1
     }
 
-    /// How much there is to do. Sizes of layers still to be compressed count as they are stored.
-    pub(crate) fn announcement(&self) -> Event {
+    /// How much there is to do, where all is `verified` that too. Sizes of layers still to be compressed
+    /// count as they are stored.
+    pub(crate) fn announcement(&self, verified: bool) -> Event {
         let mut images_in: HashMap<RepositoryId, Vec<usize>> = HashMap::new();
         for (number, image) in self.images.iter().enumerate() {
             for delivery in &image.deliveries {
@@ -259,6 +266,7 @@ impl Plan {
             images: self.images.len(),
             blobs,
             bytes,
+            read_back: if verified { bytes } else { 0 },
         }
     }
 

@@ -72,6 +72,10 @@ pub struct BlobReport {
     pub resumed_at: Option<u64>,
     /// Body bytes sent for it, re-sends included.
     pub sent: u64,
+    /// All of it was read back, and is what it should be.
+    pub verified: bool,
+    /// Bytes read back for it, what was read twice included.
+    pub read_back: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -127,7 +131,7 @@ impl Waited {
     }
 }
 
-/// Blob bytes, each blob counted once per repository, but for `uploaded`.
+/// Blob bytes, each blob counted once per repository, but for `uploaded` and `read_back`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Bytes {
     pub total: u64,
@@ -137,6 +141,8 @@ pub struct Bytes {
     pub resumed: u64,
     pub mounted: u64,
     pub present: u64,
+    /// What was read twice counts twice.
+    pub read_back: u64,
 }
 
 impl ImageStatus {

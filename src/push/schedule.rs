@@ -14,6 +14,7 @@ mod order;
 mod outcome;
 mod recall;
 mod steps;
+mod verify;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -30,6 +31,8 @@ use crate::push::plan::{BlobId, Plan, PlannedContent, PlannedNode, RepositoryId}
 use crate::push::report::ErrorReport;
 use crate::push::schedule::former::Search;
 pub(crate) use crate::push::schedule::order::{Ended, Task};
+use crate::push::schedule::verify::Readings;
+pub(crate) use crate::push::schedule::verify::{Reading, Verified, Verify};
 
 /// What waits for its turn at a source.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +49,9 @@ pub(crate) struct Schedule {
     limits: Limits,
     /// Checks and manifests: short, and they keep images moving.
     short: VecDeque<Task>,
+    /// Blobs to be read back, and what was found.
+    reads: VecDeque<(BlobId, RepositoryId)>,
+    pub(crate) readings: Readings,
     /// Whatever reads a source that has to be read in order.
     lanes: Lanes<InTurn>,
     hashing: HashMap<BlobId, Vec<usize>>,
@@ -78,6 +84,8 @@ pub(crate) struct Limits {
     pub(crate) fail_fast: bool,
     /// Everything is sent, whatever seems to be there.
     pub(crate) force: bool,
+    /// Everything in place is read back.
+    pub(crate) verify: bool,
 }
 
 pub(crate) struct ImageState {
@@ -126,6 +134,8 @@ impl Schedule {
             images,
             limits,
             short: VecDeque::new(),
+            reads: VecDeque::new(),
+            readings: Readings::default(),
             lanes: Lanes::default(),
             hashing: HashMap::new(),
             active: 0,
@@ -159,6 +169,9 @@ impl Schedule {
             if self.is_wanted(&task) {
                 return Some(task);
             }
+        }
+        if let Some(task) = self.next_read() {
+            return Some(task);
         }
         if self.unsure > 0 {
             return None;
@@ -243,6 +256,7 @@ impl Schedule {
                 node,
                 tag,
             } => self.was_put(delivery, node, tag, how),
+            Task::Verify(verify) => self.verified(verify, how),
         }
     }
 
@@ -251,6 +265,7 @@ impl Schedule {
         self.halted = true;
         self.short.clear();
         self.lanes.clear();
+        self.reads.clear();
     }
 
     /// Whether nothing new starts any more, and what runs is not wanted either.
@@ -279,7 +294,7 @@ impl Schedule {
         match task {
             // The image waits for all answers, wanted or not.
             Task::Look { .. } | Task::ReadConfig { .. } => true,
-            Task::Hash(_) | Task::Transfer(_) => true,
+            Task::Hash(_) | Task::Transfer(_) | Task::Verify(Verify::Blob { .. }) => true,
             Task::CheckNode { delivery, node } => {
                 let state = &self.deliveries[*delivery];
                 // It may have been found meanwhile below another index.
@@ -288,6 +303,7 @@ impl Schedule {
             Task::CheckTag { delivery, .. }
             | Task::CheckExpected { delivery, .. }
             | Task::Offer { delivery, .. }
+            | Task::Verify(Verify::Manifest { delivery, .. })
             | Task::Put { delivery, .. } => self.deliveries[*delivery].is_open(),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::image::name::Target;
 use crate::image::reference::Host;
-use crate::push::delivery::{DeliveryState, TagState};
+use crate::push::delivery::{DeliveryState, Stage, TagState};
 use crate::push::gather::{Fate, Gathered};
 use crate::push::homes::State;
 use crate::push::plan::BlobId;
@@ -12,7 +12,7 @@ use crate::push::report::{
     BlobReport, BlobStatus, Bytes, ErrorReport, FailureKind, ImageReport, ImageStatus, Outcome,
     Report, TargetReport, Waited,
 };
-use crate::push::schedule::Schedule;
+use crate::push::schedule::{Reading, Schedule};
 use crate::registry::client::{self, Arrival, Totals};
 
 /// How the run as a whole came to its end.
@@ -92,6 +92,7 @@ impl Tally {
         self.totals += totals;
         let homes = schedule.homes.iter().map(|(_, home)| home);
         self.bytes.uploaded += homes.map(|home| home.meter.sent()).sum::<u64>();
+        self.bytes.read_back += schedule.readings.bytes();
     }
 
     /// Takes in what became of the planned images.
@@ -104,6 +105,7 @@ impl Tally {
             self.share(place, &name, with);
         }
         self.settle();
+        self.bytes.read_back += schedule.readings.bytes();
         for (&(blob, _), home) in schedule.homes.iter() {
             let resolved = schedule.plan.blobs[blob].resolved.as_ref();
             let size = resolved.map_or(schedule.plan.blobs[blob].stored_size, |(_, size)| *size);
@@ -226,11 +228,14 @@ fn fill(report: &mut ImageReport, schedule: &Schedule, number: usize, interrupte
                 .last()
                 .map(|node| node.manifest.media_type().to_string());
         }
+        let unverified = matches!(delivery.stage, Stage::Verifying { .. });
         for (tag, state) in &delivery.tags {
+            let unfinished = *state == TagState::Open || (unverified && state.is_in_place());
             let (status, error) = match state {
-                TagState::Open if broken_off => {
+                _ if unfinished && broken_off => {
                     (ImageStatus::Failed, Some(ErrorReport::interrupted()))
                 }
+                _ if unfinished => (ImageStatus::Skipped, None),
                 state => (state.status(), state.error().cloned()),
             };
             report.targets.push(TargetReport {
@@ -267,6 +272,11 @@ fn blobs_of(
             _ => (BlobStatus::Failed, None),
         };
         let resolved = planned.resolved.as_ref();
+        let reading = resolved.and_then(|(digest, _)| {
+            let readings = &schedule.readings;
+            readings.get(digest, delivery.repository)
+        });
+        let my_reading = reading.filter(|reading| reading.owner == id);
         BlobReport {
             repository: repository.to_string(),
             digest: resolved.map(|(digest, _)| digest.clone()),
@@ -277,6 +287,8 @@ fn blobs_of(
                 .map(ToString::to_string),
             resumed_at: arrival.and_then(|arrival| arrival.resumed_at),
             sent: mine.map_or(0, |own| own.meter.sent()),
+            verified: reading.is_some_and(Reading::is_right),
+            read_back: my_reading.map_or(0, |own| own.meter.sent()),
         }
     };
     ids.into_iter().map(describe).collect()

@@ -17,6 +17,7 @@ use crate::push::memory::Memory;
 use crate::push::plan::{Compressed, Origin};
 use crate::push::report::ErrorReport;
 use crate::push::schedule::Ended;
+use crate::push::verify::VerifyWork;
 use crate::registry::client::{
     Arrival, BlobTask, Client, Delivery, ManifestFailure, ManifestName, StreamTask, Weight,
 };
@@ -66,6 +67,7 @@ pub(crate) enum Work {
         manifest: Arc<Manifest>,
     },
     Put(PutWork),
+    Verify(Box<VerifyWork>),
 }
 
 #[derive(Clone, Debug)]
@@ -111,7 +113,7 @@ pub(crate) struct NamedBlob {
 type Sent = (Delivery, Summary);
 
 /// Why something was not done.
-enum Failed {
+pub(crate) enum Failed {
     Report(ErrorReport),
     /// What was remembered is not true.
     Disproved,
@@ -155,6 +157,7 @@ impl Work {
                 manifest,
             } => offer(&repository, &tag, &manifest, tools),
             Self::Put(work) => work.run(tools),
+            Self::Verify(work) => work.run(tools),
         }
     }
 }
@@ -314,7 +317,7 @@ impl PutWork {
     /// Puts the manifest. Where the registry says that things are missing which it had confirmed,
     /// they are given time; then what it does not show is sent again; and if it still does not take
     /// the manifest, everything it names is, whatever it shows. Returns what was sent again.
-    fn put(&self, tools: &Tools) -> Result<Vec<Digest>, Failed> {
+    pub(crate) fn put(&self, tools: &Tools) -> Result<Vec<Digest>, Failed> {
         let Some(missing) = self.put_once(tools)? else {
             return Ok(Vec::new());
         };
@@ -363,32 +366,39 @@ impl PutWork {
             let put = tools.client.put_manifest(&self.repository, name, child);
             return put.map_err(|failure| failure.into_error().into());
         }
-        let Some(blob) = self.blobs.iter().find(|blob| blob.digest == *digest) else {
-            return Ok(());
-        };
-        let summary = summary(digest, blob.size);
-        let body = blob.origin.body(tools, &summary);
-        let made_of = blob.origin.made_of();
+        match self.blobs.iter().find(|blob| blob.digest == *digest) {
+            Some(blob) => blob.send(&self.repository, tools),
+            None => Ok(()),
+        }
+    }
+}
+
+impl NamedBlob {
+    /// Sends it, whatever the registry says of it.
+    pub(crate) fn send(&self, repository: &Repository, tools: &Tools) -> Result<(), Failed> {
+        let summary = summary(&self.digest, self.size);
+        let body = self.origin.body(tools, &summary);
+        let made_of = self.origin.made_of();
         let task = BlobTask {
-            repository: &self.repository,
-            digest,
+            repository,
+            digest: &self.digest,
             body: body.as_body(),
             mount_from: None,
             no_mount: true,
             force: true,
             made_of: made_of.as_deref(),
-            meter: &blob.meter,
+            meter: &self.meter,
         };
         match tools.client.push_blob(&task) {
             Ok(_) => Ok(()),
-            Err(_) if blob.is_remembered && body.has_differed() => Err(Failed::Disproved),
-            Err(error) => Err(blob.origin.blame(error).into()),
+            Err(_) if self.is_remembered && body.has_differed() => Err(Failed::Disproved),
+            Err(error) => Err(self.origin.blame(error).into()),
         }
     }
 }
 
 impl Name {
-    fn as_wire(&self) -> ManifestName<'_> {
+    pub(crate) fn as_wire(&self) -> ManifestName<'_> {
         match self {
             Self::Tag(tag) => ManifestName::Tag(tag),
             Self::Digest(digest) => ManifestName::Digest(digest),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::image::reference::Repository;
-use crate::net::{Method, Response, Secret};
+use crate::net::{Method, Response, Secret, Sink};
 use crate::registry::answer::Refusal;
 use crate::registry::auth::{Denied, Identity};
 use crate::registry::body::Content;
@@ -37,6 +37,8 @@ pub(super) struct Call<'a> {
     pub(super) patience: Option<Duration>,
     /// Longest body of the answer, in bytes.
     pub(super) limit: u64,
+    /// Where it goes instead of being held.
+    pub(super) sink: Option<&'a mut (dyn Sink + 'a)>,
 }
 
 /// An answer, whatever its status.
@@ -78,6 +80,7 @@ impl<'a> Call<'a> {
             content: Content::Empty,
             patience: None,
             limit: ANSWER_LIMIT,
+            sink: None,
         }
     }
 
@@ -89,6 +92,11 @@ impl<'a> Call<'a> {
     pub(super) fn body(mut self, content: Content<'a>, patience: Duration) -> Self {
         self.content = content;
         self.patience = Some(patience);
+        self
+    }
+
+    pub(super) fn into_sink(mut self, sink: &'a mut (dyn Sink + 'a)) -> Self {
+        self.sink = Some(sink);
         self
     }
 

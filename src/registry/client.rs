@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::image::reference::Host;
-use crate::net::{self, Failure, FailureKind, FilePart, Http, Method, Pace, Payload, Response};
+use crate::net::{
+    self, Failure, FailureKind, FilePart, Http, Intake, Method, Pace, Payload, Response,
+};
 use crate::observe::event::Emit;
 use crate::registry::auth::{Asked, Authority, Denied, Pass, Tries};
 use crate::registry::body::{Content, Exactly};
@@ -34,6 +36,7 @@ pub use crate::registry::limit::waits::Waited;
 pub use crate::registry::login::Checked;
 pub use crate::registry::manifests::{ManifestFailure, ManifestName, Presence};
 pub use crate::registry::read::Seen;
+pub use crate::registry::readback::ReadBack;
 
 /// How to speak to a registry. No secrets in its `Debug`.
 #[derive(Clone, Debug)]
@@ -309,6 +312,7 @@ impl Client {
                 Err(failure)
                     if failure.kind == FailureKind::Closed
                         && failure.reused
+                        && !failure.answered
                         && failure.body_sent == 0
                         && stale < MOST_STALE =>
                 {
@@ -328,7 +332,14 @@ impl Client {
         // Forms for a token service are no upload, and nobody gets anywhere without a token.
         let is_upload = call.target.is_own() || !matches!(call.content, Content::Document(_));
         let throttle = self.throttle.as_ref().filter(|_| is_upload);
-        let submit = |payload| {
+        let mut intake = Intake {
+            limit: call.limit,
+            sink: match &mut call.sink {
+                Some(sink) => Some(&mut **sink),
+                None => None,
+            },
+        };
+        let mut submit = |payload| {
             let request = net::Request {
                 method: call.method,
                 url,
@@ -337,7 +348,7 @@ impl Client {
                 answer_timeout: call.patience.unwrap_or(self.http.stall_timeout()),
                 pace: throttle.map(|throttle| throttle as &dyn Pace),
             };
-            self.submit(request, call.limit)
+            self.submit(request, &mut intake)
         };
         match &mut call.content {
             Content::Empty => submit(Payload::Empty),
@@ -378,12 +389,16 @@ impl Client {
         }
     }
 
-    fn submit(&self, request: net::Request<'_>, limit: u64) -> Result<Response, Failure> {
+    fn submit(
+        &self,
+        request: net::Request<'_>,
+        intake: &mut Intake<'_>,
+    ) -> Result<Response, Failure> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
         let method = format!("{:?}", request.method).to_ascii_uppercase();
         let url = without_query(request.url);
         let began = Instant::now();
-        let outcome = self.http.send(request, limit);
+        let outcome = self.http.fetch(request, intake);
         let took = began.elapsed().as_millis();
         match &outcome {
             Ok(response) => {
@@ -412,6 +427,7 @@ fn unreadable(error: std::io::Error) -> Failure {
         message: error.to_string(),
         hint: None,
         reused: false,
+        answered: false,
         body_sent: 0,
         payload_error: Some(error),
     }

@@ -282,7 +282,7 @@ pub(super) fn short(digest: &Digest) -> String {
     format!("{algorithm}:{encoded}…")
 }
 
-fn label(repository: &Repository, name: ManifestName<'_>) -> String {
+pub(super) fn label(repository: &Repository, name: ManifestName<'_>) -> String {
     match name {
         ManifestName::Tag(tag) => format!("manifest {repository}:{tag}"),
         ManifestName::Digest(digest) => format!("manifest {}", short(digest)),

@@ -24,6 +24,7 @@ mod patience;
 mod profile;
 mod reach;
 mod read;
+mod readback;
 mod retry;
 pub mod sessions;
 #[cfg(test)]

@@ -151,6 +151,7 @@ mod tests {
             message: String::new(),
             hint: None,
             reused: false,
+            answered: false,
             body_sent: 0,
             payload_error: None,
         })

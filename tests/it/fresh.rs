@@ -111,8 +111,7 @@ fn an_archive_that_is_there_costs_one_request_and_is_not_read() {
         assert_eq!(again["images"][0]["digest"], *digest);
         assert_eq!(again["images"][0]["status"], "present");
         let total = &first["bytes"]["total"];
-        let bytes =
-            json!({"total": total, "uploaded": 0, "resumed": 0, "mounted": 0, "present": total});
+        let bytes = json!({"total": total, "uploaded": 0, "resumed": 0, "mounted": 0, "present": total, "read_back": 0});
         assert_eq!(again["bytes"], bytes, "{kind:?}");
         // A new tag alone tells nothing, one that is there beside it does.
         site.push("app:2", &[]).expect_code(1);

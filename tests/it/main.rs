@@ -53,6 +53,7 @@ mod tidy;
 mod together;
 mod tokens;
 mod trouble;
+mod verify;
 mod wire;
 mod wire_answers;
 mod wire_checks;

@@ -99,8 +99,7 @@ fn a_known_archive_costs_one_request_and_its_layers_are_not_read() {
         assert_eq!(again["images"][0]["status"], "present");
         assert_eq!(again["requests"], 1);
         let total = &site.first["bytes"]["total"];
-        let bytes =
-            json!({"total": total, "uploaded": 0, "resumed": 0, "mounted": 0, "present": total});
+        let bytes = json!({"total": total, "uploaded": 0, "resumed": 0, "mounted": 0, "present": total, "read_back": 0});
         assert_eq!(again["bytes"], bytes, "{kind:?}");
         let (tagged, asked) = site.pushed("app:2", &[]);
         assert_eq!(asked.len(), 3, "{kind:?}: {asked:#?}");

@@ -4,6 +4,7 @@ use crate::image::digest::Digest;
 use crate::push::homes::Transfer;
 use crate::push::plan::BlobId;
 use crate::push::report::ErrorReport;
+use crate::push::schedule::verify::{Verified, Verify};
 use crate::registry::client::{Delivery, Presence, Seen};
 
 /// One thing for a worker to do.
@@ -46,6 +47,8 @@ pub(crate) enum Task {
         node: usize,
         tag: Option<usize>,
     },
+    /// Read back what is in place.
+    Verify(Verify),
 }
 
 /// How a task ended.
@@ -63,6 +66,7 @@ pub(crate) enum Ended {
     Put(Vec<Digest>),
     /// A manifest was refused, and these are all that the registry lacks of it.
     Lacks(Vec<Digest>),
+    Verified(Verified),
     /// What was remembered of a layer is not true.
     Disproved,
     Failed(ErrorReport),

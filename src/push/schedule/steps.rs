@@ -279,7 +279,7 @@ impl Schedule {
         }
     }
 
-    fn fail_tag(&mut self, delivery: usize, tag: usize, error: ErrorReport) {
+    pub(super) fn fail_tag(&mut self, delivery: usize, tag: usize, error: ErrorReport) {
         self.deliveries[delivery].tags[tag].1 = TagState::Failed(error);
         if self.limits.fail_fast {
             self.halt();
@@ -318,7 +318,7 @@ impl Schedule {
 
     fn finish_if_tagged(&mut self, delivery: usize) {
         if self.deliveries[delivery].open_tags().is_empty() {
-            self.close(delivery);
+            self.finish(delivery);
         }
     }
 }

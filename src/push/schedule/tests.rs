@@ -6,6 +6,7 @@ mod link;
 mod long_link;
 mod offers;
 mod recall;
+mod verify;
 mod world;
 
 use super::*;
@@ -341,6 +342,7 @@ fn with_fail_fast_nothing_is_sent_before_every_image_is_known_to_be_whole() {
             images: 1,
             fail_fast: true,
             force: false,
+            verify: false,
         };
         let mut played = Schedule::new(schedule(&images).plan, fail_fast);
         world.play(&mut played);

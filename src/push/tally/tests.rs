@@ -235,6 +235,8 @@ fn the_document_is_what_programs_rely_on() {
         from: Some("base".to_owned()),
         resumed_at: None,
         sent: 0,
+        verified: false,
+        read_back: 0,
     }];
     let failed = image(&[(ImageStatus::Failed, Some(FailureKind::Refused))]);
     let mut report = tally(vec![pushed, failed], &[]).finish(Ending::Run);
@@ -251,6 +253,7 @@ fn the_document_is_what_programs_rely_on() {
                 "blobs": [{
                     "repository": "app", "digest": digest, "size": 5, "status": "mounted",
                     "from": "base", "resumed_at": null, "sent": 0,
+                    "verified": false, "read_back": 0,
                 }],
             },
             {
@@ -260,7 +263,9 @@ fn the_document_is_what_programs_rely_on() {
                 "status": "failed", "error": refused, "blobs": [],
             },
         ],
-        "bytes": {"total": 0, "uploaded": 0, "resumed": 0, "mounted": 0, "present": 0},
+        "bytes": {
+            "total": 0, "uploaded": 0, "resumed": 0, "mounted": 0, "present": 0, "read_back": 0,
+        },
         "requests": 0, "retries": 0, "waited_ms": 0,
         "waited": {"pause_ms": 0, "requests_ms": 0, "bandwidth_ms": 0, "retry_ms": 0},
         "duration_ms": 7,

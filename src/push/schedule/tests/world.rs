@@ -32,6 +32,9 @@ pub(super) struct World {
     pub(super) refuse_mounts: bool,
     /// Blobs that cannot be uploaded.
     pub(super) broken: HashSet<Digest>,
+    /// Digests and tags that are not right when they are read back; those that can be mended.
+    pub(super) rotten: HashSet<String>,
+    pub(super) mended: HashSet<String>,
     /// Tags that cannot be put.
     pub(super) protected: HashSet<String>,
     /// It takes no manifest that lacks anything, and names so much of it.
@@ -113,6 +116,39 @@ impl World {
                 self.put(name(delivery), tag, &nodes[node].manifest);
                 Ended::Put(Vec::new())
             }
+            Task::Verify(verify) => self.read_back(schedule, verify),
+        }
+    }
+
+    fn read_back(&mut self, schedule: &Schedule, verify: Verify) -> Ended {
+        let (repository, digest, tag) = match verify {
+            Verify::Blob { blob, repository } => {
+                let (digest, _) = schedule.plan.blobs[blob].resolved.clone().unwrap();
+                (repository, digest, None)
+            }
+            Verify::Manifest {
+                delivery,
+                node,
+                tag,
+            } => {
+                let nodes = schedule.nodes(delivery).unwrap();
+                let state = &schedule.deliveries[delivery];
+                let tag = tag.map(|tag| state.tags[tag].0.to_string());
+                let digest = nodes[node].manifest.digest().clone();
+                (state.repository, digest, tag)
+            }
+        };
+        let name = &schedule.plan.repositories[repository];
+        self.log.push(match &tag {
+            Some(tag) => format!("READ {name}:{tag}"),
+            None => format!("READ {name}@{}", digest.short()),
+        });
+        match tag.unwrap_or_else(|| digest.to_string()) {
+            what if self.rotten.contains(&what) => Ended::Failed(refused()),
+            what if self.mended.contains(&what) => {
+                Ended::Verified(Verified::Mended("is missing".to_owned()))
+            }
+            _ => Ended::Verified(Verified::Right),
         }
     }
 
@@ -417,6 +453,7 @@ pub(super) fn schedule(images: &[(Image, &[&str])]) -> Schedule {
             images: 8,
             fail_fast: false,
             force: false,
+            verify: false,
         },
     )
 }
