@@ -341,7 +341,12 @@ impl Client {
                 }
                 _ => return Ok(false),
             };
+            let was_own = session.location().is_own();
             self.follow(operation, session, &answer)?;
+            // Who is asked how much there is does not hand it over to somebody else.
+            if was_own && !session.location().is_own() {
+                return Ok(false);
+            }
             if last == Some(held) {
                 let before = session.held();
                 let goes_on = session.settled(held, most);

@@ -1,6 +1,10 @@
 //! Uploads that one process leaves open, and the next one goes on with.
 #![cfg(target_os = "linux")]
 
+mod left;
+mod places;
+mod together;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,10 +17,12 @@ use crate::support::command::{Command, Output, Running, hoist};
 use crate::support::proxy::{Fault, Proxy, Up};
 use crate::support::pushing::read_back;
 use crate::support::registry::{self, Kind, Registry};
+use crate::support::scripted::{Rule, Scripted};
 
-/// More than what sockets hold, so that much of it has not gone out when the connection stands still.
-const LARGE: usize = 24 << 20;
-const CUT: u64 = 9_000_000;
+const LARGE: usize = 12 << 20;
+const CUT: u64 = 3_000_000;
+const SMALL: usize = 3 << 20;
+const SMALL_CUT: u64 = 1_000_000;
 /// Headers, the config and what else is sent anew.
 const SLACK: u64 = 200_000;
 
@@ -24,6 +30,7 @@ const SLACK: u64 = 200_000;
 struct Site {
     dir: TempDir,
     registry: Registry,
+    front: Option<Scripted>,
     proxy: Proxy,
 }
 
@@ -33,8 +40,29 @@ impl Site {
         Self {
             dir: tempdir().unwrap(),
             proxy: Proxy::to(registry.address()),
+            front: None,
             registry,
         }
+    }
+
+    /// With what the scripted server in front of the registry does, and with a smaller layer.
+    fn scripted(rules: impl IntoIterator<Item = Rule>) -> Self {
+        let registry = Registry::start(Kind::Serve);
+        let front = Scripted::before(registry.address(), rules);
+        let site = Self {
+            dir: tempdir().unwrap(),
+            proxy: Proxy::to(front.address()),
+            front: Some(front),
+            registry,
+        };
+        layout(&site.dir.path().join("source"), &[small()]);
+        site
+    }
+
+    fn small(kind: Kind) -> Self {
+        let site = Self::new(kind);
+        layout(&site.dir.path().join("source"), &[small()]);
+        site
     }
 
     fn layout(self) -> Self {
@@ -72,8 +100,12 @@ impl Site {
 
     /// A push that succeeds, and what it sent.
     fn finished(&self) -> (Output, u64) {
+        self.finished_by(self.push())
+    }
+
+    fn finished_by(&self, push: Command) -> (Output, u64) {
         let before = self.proxy.bytes(Up);
-        let output = self.push().run().expect_code(0);
+        let output = push.run().expect_code(0);
         let sent = self.proxy.bytes(Up) - before;
         read_back(&self.registry, &output.json());
         (output, sent)
@@ -93,6 +125,15 @@ fn image() -> ImageSpec {
     ImageSpec::new("app:1").layer(2, 3_000).with(LayerSpec {
         seed: 1,
         size: LARGE,
+        form: Some(Form::Plain),
+    })
+}
+
+/// One layer, small enough to be sent before anybody notices that nobody reads it.
+fn small() -> ImageSpec {
+    ImageSpec::new("app:1").with(LayerSpec {
+        seed: 2,
+        size: SMALL,
         form: Some(Form::Plain),
     })
 }
@@ -156,7 +197,34 @@ fn the_tail_of_a_layer_that_is_compressed_on_the_way_is_made_again() {
         let (_, resumed, at) = outcome(&output.json());
         assert!(at.is_some_and(|at| at >= CUT - SLACK), "{output}");
         assert_eq!(at, Some(resumed), "{output}");
-        assert!(sent < LARGE as u64 - CUT + 2 * SLACK, "{sent}: {output}");
+        let total = output.json()["bytes"]["total"].as_u64().unwrap();
+        assert!(
+            sent < total - resumed + SLACK,
+            "{sent} of {total}: {output}"
+        );
         assert!(site.uploads().is_empty());
     }
+}
+
+#[test]
+fn what_ended_before_its_end_is_gone_on_with_too() {
+    let site = Site::small(Kind::Serve);
+    for signal in ["INT", "TERM"] {
+        let running = site.stalled(site.push(), SMALL_CUT);
+        running.signal(signal);
+        let code = if signal == "INT" { 130 } else { 143 };
+        running.wait().expect_code(code);
+        assert_eq!(site.uploads().len(), 1, "{signal}");
+        site.proxy.hang_up();
+    }
+    site.proxy.arm(Fault::cut(Up).after(SMALL_CUT));
+    let failed = site.push().args(["--retries", "0"]).run().expect_code(5);
+    assert_eq!(site.uploads().len(), 1, "{failed}");
+    // Each of the three brought its part.
+    let (output, sent) = site.finished();
+    let (_, _, at) = outcome(&output.json());
+    let least = 3 * (SMALL_CUT - SLACK);
+    assert!(at.is_some_and(|at| at >= least), "{output}");
+    assert!(sent < SMALL as u64 - least + SLACK, "{sent}: {output}");
+    assert!(site.uploads().is_empty());
 }
