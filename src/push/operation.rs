@@ -23,7 +23,7 @@ use crate::push::state::State;
 use crate::push::tally::{Ending, Tally};
 use crate::push::task::Tools;
 use crate::registry::client::{self, Client, TokenService};
-use crate::registry::clock::{Stop, SystemClock};
+use crate::registry::clock::{Clock, Stop, SystemClock, Until};
 use crate::registry::sessions::Sessions;
 
 /// Everything a push needs to know. Holds no state.
@@ -57,6 +57,8 @@ pub struct Operation {
     pub state: Option<PathBuf>,
     pub registry: client::Settings,
     pub net: net::Settings,
+    /// What waits for a registry go by; without one, the machine's.
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 /// Media types of the manifests that hoist makes.
@@ -131,6 +133,7 @@ impl Operation {
                 limits: client::Limits::default(),
             },
             net: net::Settings::default(),
+            clock: None,
         }
     }
 
@@ -251,7 +254,10 @@ impl Operation {
         let (mailbox, sender, receiver) = mailbox(self.jobs);
         // Its own: a push halts by itself, too.
         let halt = Stop::default();
-        let clock = Arc::new(SystemClock { stop: halt.clone() });
+        let clock: Arc<dyn Clock> = match self.clock.clone() {
+            Some(clock) => Arc::new(Until::new(clock, halt.clone())),
+            None => Arc::new(SystemClock { stop: halt.clone() }),
+        };
         let host = self.destination.host();
         let client = Client::new(
             host,

@@ -1,5 +1,6 @@
 //! Time as an argument, and the word to stop.
 
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,38 @@ pub trait Clock: Send + Sync {
 
     /// Waits, or ends early when it is time to stop: false then.
     fn sleep(&self, duration: Duration) -> bool;
+}
+
+impl fmt::Debug for dyn Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Another clock, up to the word to stop.
+pub(crate) struct Until {
+    clock: Arc<dyn Clock>,
+    stop: Stop,
+}
+
+impl Until {
+    pub(crate) fn new(clock: Arc<dyn Clock>, stop: Stop) -> Self {
+        Self { clock, stop }
+    }
+}
+
+impl Clock for Until {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn unix(&self) -> u64 {
+        self.clock.unix()
+    }
+
+    fn sleep(&self, duration: Duration) -> bool {
+        !self.stop.is_stopped() && self.clock.sleep(duration) && !self.stop.is_stopped()
+    }
 }
 
 /// Set once, seen by all: sleeps end and nothing new begins. Clones share it.
