@@ -217,6 +217,7 @@ impl Client {
             200 if answer.redirects > 0 && length(&answer) != Some(subject.size) => Sight::Unknown,
             200 => Sight::There,
             404 => Sight::Absent,
+            501 | 505 => Sight::Unknown,
             429 | 500..=599 => return Err(self.refuse(subject.operation, &answer)),
             _ => Sight::Unknown,
         };
@@ -250,11 +251,13 @@ impl Client {
                 Ok(Mounted::Yes)
             }
             202 => {
-                let session = self.session(subject.operation, &answer)?;
+                let Ok(session) = self.session(subject.operation, &answer) else {
+                    return Ok(Mounted::Refused);
+                };
                 let told = same && self.learned.mounts_tell();
                 Ok(Mounted::No { session, told })
             }
-            429 | 503 => Err(self.refuse(subject.operation, &answer)),
+            _ if answer.is_pressure() => Err(self.refuse(subject.operation, &answer)),
             _ => Ok(Mounted::Refused),
         }
     }
@@ -317,7 +320,7 @@ impl Client {
     }
 
     /// Asks a session how much it holds, of `most` bytes that were sent at all. False when it is gone
-    /// or not worth going on with.
+    /// or not worth going on with: what is refused here may be allowed to a new one.
     pub(super) fn settle_session(
         &self,
         operation: &str,
@@ -336,7 +339,9 @@ impl Client {
             let range = answer.response.header("range").and_then(parse_range);
             let held = match (answer.status(), range) {
                 (200 | 202 | 204, Some(held)) => held,
-                (401 | 403 | 408 | 429 | 500..=599, _) => {
+                _ if answer.is_pressure() => return Err(self.refuse(operation, &answer)),
+                (501 | 505, _) => return Ok(false),
+                (408 | 499 | 500..=599, _) if session.may_ask_again() => {
                     return Err(self.refuse(operation, &answer));
                 }
                 _ => return Ok(false),

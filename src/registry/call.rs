@@ -118,4 +118,10 @@ impl Answer {
     pub(super) fn refusal(&self) -> Refusal {
         Refusal::read(&self.response)
     }
+
+    /// Asks to slow down, which says nothing of the request itself.
+    pub(super) fn is_pressure(&self) -> bool {
+        matches!(self.status(), 429 | 503)
+            || (self.status() >= 400 && self.refusal().has("TOOMANYREQUESTS"))
+    }
 }

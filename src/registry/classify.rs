@@ -49,7 +49,11 @@ impl Client {
             }
             300..=399 => {
                 let mut error = error(ErrorKind::Refused);
-                let more = format!(" after {} redirects", answer.redirects);
+                let more = match (answer.redirects, answer.response.header("location")) {
+                    (0, None) => " without a Location".to_owned(),
+                    (0, Some(_)) => ", a redirect that cannot be followed".to_owned(),
+                    (count, _) => format!(" after {count} redirects"),
+                };
                 error.reason.push_str(&more);
                 error.into()
             }

@@ -124,6 +124,7 @@ impl Client {
                 (ManifestName::Tag(_), None) => self.fetch_digest(operation, target, access),
             },
             404 => Ok(Presence::Absent),
+            501 | 505 => Ok(Presence::Unknown),
             429 | 500..=599 => Err(self.refuse(operation, &answer)),
             _ => Ok(Presence::Unknown),
         }
@@ -141,6 +142,7 @@ impl Client {
         match answer.status() {
             200 => Ok(Presence::Present(Digest::of(&answer.response.body))),
             404 => Ok(Presence::Absent),
+            501 | 505 => Ok(Presence::Unknown),
             429 | 500..=599 => Err(self.refuse(operation, &answer)),
             _ => Ok(Presence::Unknown),
         }

@@ -242,7 +242,9 @@ impl<'a> Streaming<'a> {
                 Err(self.doubt(session, trouble.into()))
             }
             (Reply::Gone, _) => Err(self.client.passing(self.operation, &answer).into()),
-            (Reply::TooLarge | Reply::Refused, 400 | 411 | 413 | 501) => {
+            // What is made while it is sent cannot be sent again where a redirect leads; pieces can.
+            (Reply::TooLarge | Reply::Refused | Reply::WrongDigest, 400 | 411 | 413 | 501)
+            | (Reply::Refused, 301 | 302 | 307 | 308) => {
                 self.client.learned.unsized_refused();
                 Ok(())
             }
@@ -331,7 +333,9 @@ impl<'a> Streaming<'a> {
                 let trouble = self.client.passing(self.operation, &answer);
                 Err(self.doubt(session, trouble.into()))
             }
-            Reply::Gone => Err(self.client.passing(self.operation, &answer).into()),
+            Reply::Gone | Reply::WrongDigest => {
+                Err(self.client.passing(self.operation, &answer).into())
+            }
             _ => Err(self.refused(session, &answer)),
         }
     }

@@ -53,6 +53,7 @@ impl Client {
             spare: None,
             mounts: !task.no_mount,
             asks: !task.no_mount,
+            has_failed_to_look: false,
             verified: false,
             sent_whole: false,
             resumed_at: None,
@@ -75,6 +76,8 @@ struct Transfer<'a> {
     mounts: bool,
     /// Whether a HEAD is worth its while; not after it was answered with nonsense.
     asks: bool,
+    /// A HEAD was answered with an error of the server.
+    has_failed_to_look: bool,
     /// The registry has called our bytes wrong, and they are right.
     verified: bool,
     /// All bytes went out once, so what is found there later is our own doing.
@@ -194,9 +197,10 @@ impl Transfer<'_> {
     fn look(&mut self) -> Result<Sight, Halt> {
         match self.client.see_blob(self.subject) {
             Err(Halt::Again(trouble)) if trouble.class == Class::Passing => {
-                if std::mem::replace(&mut self.asks, false) {
+                if !std::mem::replace(&mut self.has_failed_to_look, true) {
                     return Err(Halt::Again(trouble));
                 }
+                self.asks = false;
                 Ok(Sight::Unknown)
             }
             other => other,

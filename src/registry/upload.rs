@@ -14,6 +14,8 @@ pub(super) struct Session {
     location: Target,
     held: u64,
     doubtful: bool,
+    /// A question was answered with an error of the server.
+    has_failed: bool,
     min_chunk: u64,
 }
 
@@ -63,6 +65,7 @@ impl Session {
             location,
             held: 0,
             doubtful: false,
+            has_failed: false,
             min_chunk,
         }
     }
@@ -73,6 +76,7 @@ impl Session {
             location,
             held: left.held,
             doubtful: true,
+            has_failed: false,
             min_chunk: left.least,
         }
     }
@@ -130,6 +134,11 @@ impl Session {
     /// How much the registry holds is no longer known.
     pub(super) fn doubt(&mut self) {
         self.doubtful = true;
+    }
+
+    /// The server has failed at saying how much it holds. True the first time: not all do that always.
+    pub(super) fn may_ask_again(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_failed, true)
     }
 
     /// The registry was asked. False when going on here makes no sense: a new session is as good and

@@ -190,14 +190,14 @@ impl Client {
     fn read(&self, question: &Question<'_>, who: &str, answer: &Answer) -> Result<Grant, Halt> {
         let operation = question.operation;
         let status = answer.status();
-        if matches!(status, 408 | 429 | 499 | 500..=599) {
-            return Err(match self.refuse(operation, answer) {
-                Halt::Again(mut trouble) => {
-                    trouble.error.reason = format!("token service {}", trouble.error.reason);
-                    Halt::Again(trouble)
-                }
-                fail @ Halt::Fail(_) => fail,
-            });
+        if answer.is_pressure() || matches!(status, 408 | 499 | 500..=599) {
+            let mut halt = self.refuse(operation, answer);
+            let error = match &mut halt {
+                Halt::Again(trouble) => &mut trouble.error,
+                Halt::Fail(error) => error,
+            };
+            error.reason = format!("token service {}", error.reason);
+            return Err(halt);
         }
         let refused = |reason: String| Error::new(ErrorKind::Auth, operation, reason);
         if (200..300).contains(&status) {
