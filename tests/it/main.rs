@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod answers;
 mod archives;
 mod bad_layouts;
 mod bad_packed;

@@ -43,6 +43,8 @@ pub(crate) struct Setup {
     /// PEM of the authority that clients' certificates have to come from. The tests' own requests have
     /// none then.
     pub(crate) client_ca: Option<PathBuf>,
+    /// Its data is in memory, where there is room for that: for hundreds of small pushes.
+    pub(crate) in_memory: bool,
     pub(crate) token: Option<TokenAuth>,
     /// It remembers which blobs it has, and does not look.
     pub(crate) remembers_blobs: bool,
@@ -163,7 +165,9 @@ impl Registry {
     }
 
     pub(crate) fn start_with(kind: Kind, setup: Setup) -> Self {
+        let memory = || tempfile::tempdir_in("/dev/shm");
         let dir = match setup.room {
+            0 if setup.in_memory => memory().or_else(|_| tempfile::tempdir()).unwrap(),
             0 => tempfile::tempdir().unwrap(),
             bytes => room(bytes),
         };

@@ -24,8 +24,7 @@ use std::thread::{self, JoinHandle};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use self::rule::Action;
-pub(crate) use self::rule::Answer;
+pub(crate) use self::rule::{Action, Answer, Matcher};
 pub(crate) use self::rule::{
     Gate, Rule, Then, answer, close_after, computed, early, endless_headers, held, on, pass,
     pass_and_close, raw, wrong_length,
@@ -44,6 +43,8 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
     /// Connections are counted from 0.
     pub(crate) connection: usize,
+    /// Which of the rules was chosen, counted from 0.
+    pub(crate) rule: Option<usize>,
 }
 
 impl Seen {
@@ -193,6 +194,7 @@ fn accept(listener: &TcpListener, script: &Arc<Script>) {
 /// Request after request until one of them ends the connection.
 fn serve(mut connection: Connection, number: usize, script: &Script) -> io::Result<()> {
     while let Some(mut head) = connection.read_head()? {
+        let (rule, action) = script.action(&head);
         let index = {
             let mut seen = script.seen.lock().unwrap();
             seen.push(Seen {
@@ -202,6 +204,7 @@ fn serve(mut connection: Connection, number: usize, script: &Script) -> io::Resu
                 body_len: 0,
                 body: Vec::new(),
                 connection: number,
+                rule,
             });
             seen.len() - 1
         };
@@ -211,7 +214,6 @@ fn serve(mut connection: Connection, number: usize, script: &Script) -> io::Resu
                 .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let recorder = Recorder { script, index };
-        let action = script.action(&head);
         match act(&mut connection, &mut head, &recorder, &action)? {
             After::Next => {}
             After::Close => return Ok(()),
@@ -296,22 +298,22 @@ fn act(
 }
 
 impl Script {
-    fn action(&self, head: &Head) -> Action {
+    fn action(&self, head: &Head) -> (Option<usize>, Action) {
         let mut chosen = None;
         // Every rule counts what fits it, also when an earlier one is chosen.
-        for rule in &self.rules {
-            if rule.matcher.fits(&head.method, &head.target) {
+        for (number, rule) in self.rules.iter().enumerate() {
+            if rule.matcher.fits(head) {
                 let earlier = rule.matched.fetch_add(1, Ordering::SeqCst);
                 let end = rule.matcher.skip.saturating_add(rule.matcher.times);
                 if (rule.matcher.skip..end).contains(&earlier) {
-                    chosen = chosen.or(Some(rule));
+                    chosen = chosen.or(Some((number, rule)));
                 }
             }
         }
         match chosen {
-            Some(rule) => rule.action.clone(),
-            None if self.behind.is_some() => Action::Pass,
-            None => answer(501).body("no rule fits").into(),
+            Some((number, rule)) => (Some(number), rule.action.clone()),
+            None if self.behind.is_some() => (None, Action::Pass),
+            None => (None, answer(501).body("no rule fits").into()),
         }
     }
 }
@@ -349,6 +351,8 @@ fn ask_behind(
 ) -> io::Result<Answer> {
     let behind = recorder.script.behind.ok_or(io::ErrorKind::NotConnected)?;
     let mut upstream = TcpStream::connect(behind)?;
+    // Heads and bodies are written one after the other.
+    upstream.set_nodelay(true)?;
     let mut text = format!("{} {} HTTP/1.1\r\n", head.method, head.target);
     for (name, value) in &head.headers {
         if !name.eq_ignore_ascii_case("connection") && !name.eq_ignore_ascii_case("expect") {

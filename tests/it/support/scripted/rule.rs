@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::Seen;
-use super::stream::header;
+use super::stream::{Head, header};
 
 /// Holds requests until the test lets them go.
 #[derive(Clone, Default)]
@@ -187,6 +187,9 @@ pub(crate) struct Matcher {
     method: String,
     prefix: String,
     parts: Vec<String>,
+    not_parts: Vec<String>,
+    /// Headers and their values; without one, they are not to be there.
+    headers: Vec<(String, Option<String>)>,
     pub(super) skip: usize,
     pub(super) times: usize,
 }
@@ -197,6 +200,8 @@ pub(crate) fn on(method: &str, prefix: &str) -> Matcher {
         method: method.to_owned(),
         prefix: prefix.to_owned(),
         parts: Vec::new(),
+        not_parts: Vec::new(),
+        headers: Vec::new(),
         skip: 0,
         times: usize::MAX,
     }
@@ -206,6 +211,19 @@ impl Matcher {
     /// The target, query included, holds this too.
     pub(crate) fn containing(mut self, part: &str) -> Self {
         self.parts.push(part.to_owned());
+        self
+    }
+
+    /// The target does not hold this.
+    pub(crate) fn without(mut self, part: &str) -> Self {
+        self.not_parts.push(part.to_owned());
+        self
+    }
+
+    /// Only those whose header has this value, or, without one, that do not have it.
+    pub(crate) fn header(mut self, name: &str, value: Option<&str>) -> Self {
+        self.headers
+            .push((name.to_owned(), value.map(str::to_owned)));
         self
     }
 
@@ -230,10 +248,16 @@ impl Matcher {
         }
     }
 
-    pub(super) fn fits(&self, method: &str, target: &str) -> bool {
-        (self.method == "*" || self.method == method)
+    pub(super) fn fits(&self, head: &Head) -> bool {
+        let target = &head.target;
+        let wanted = |(name, value): &(String, Option<String>)| {
+            header(&head.headers, name) == value.as_deref()
+        };
+        (self.method == "*" || self.method == head.method)
             && target.starts_with(&self.prefix)
             && self.parts.iter().all(|part| target.contains(part))
+            && !self.not_parts.iter().any(|part| target.contains(part))
+            && self.headers.iter().all(wanted)
     }
 }
 
