@@ -369,9 +369,9 @@ usage. Fields are only ever added.
                                  hint
     blobs[]                      repository, digest, size, status (uploaded,
                                  mounted, present, failed), from, resumed_at,
-                                 sent
+                                 sent, verified, read_back
   bytes                          total, uploaded (re-sends included), resumed,
-                                 mounted, present
+                                 mounted, present, read_back
   requests, retries, duration_ms
   waited_ms                      how much of it went by with waiting
   waited                         what for: pause_ms (the registry asked for it),
