@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use crate::support::mounted::may_mount;
 use crate::support::registry::{Kind, PROGRAMS, program, skipped};
 
 /// `HOIST_TEST_REQUIRE=distribution2,zot` turns what it names from skipped into failed.
@@ -14,6 +15,14 @@ fn skipped_registries_and_programs_are_named() {
         // Not `eprintln`, which the harness swallows.
         let mut stderr = std::io::stderr();
         writeln!(stderr, "skipped, not on PATH: {}", names.join(", ")).unwrap();
+    }
+    if !may_mount() {
+        let mut stderr = std::io::stderr();
+        writeln!(
+            stderr,
+            "skipped, not allowed: mounting a tmpfs, for full disks"
+        )
+        .unwrap();
     }
     let required = std::env::var("HOIST_TEST_REQUIRE").unwrap_or_default();
     for name in required.split(',').filter(|name| !name.is_empty()) {

@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod images;
 pub(crate) mod issuer;
 pub(crate) mod members;
+pub(crate) mod mounted;
 pub(crate) mod packing;
 pub(crate) mod proxy;
 pub(crate) mod pushing;
