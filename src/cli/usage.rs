@@ -1,5 +1,7 @@
 //! What is wrong with a command line, said so that the next try is right.
 
+use crate::image::digest::quote;
+use crate::image::error::legible;
 use crate::image::reference::ReferenceError;
 use crate::push::report::ErrorReport;
 
@@ -15,20 +17,21 @@ pub(crate) struct UsageError {
 impl UsageError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
-            message: message.into(),
+            message: legible(&message.into()),
             hint: None,
         }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(legible(&hint.into()));
         self
     }
 
     /// `called` is `--jobs`; `legal` is a fragment: "a whole number from 1 to 9".
     pub(crate) fn value(called: &str, value: &str, legal: &str) -> Self {
         Self::new(format!(
-            "{value:?} is not legal for {called}: write {legal}"
+            "{} is not legal for {called}: write {legal}",
+            quote(value)
         ))
     }
 

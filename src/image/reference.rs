@@ -15,6 +15,8 @@ pub const DOCKER_HUB: &str = "docker.io";
 /// Longest path of a repository, in characters, the host not counted.
 const MAX_REPOSITORY: usize = 255;
 const MAX_TAG: usize = 128;
+/// A hint repeats what was typed, as long as that may be: a longer one helps nobody. In bytes.
+const LONGEST_HINT: usize = 2000;
 /// Longest host name (RFC 1035, section 2.3.4), in characters, the port not counted.
 const MAX_HOST: usize = 255;
 
@@ -49,11 +51,12 @@ impl Host {
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let (name, port) = split_port(text);
         let checked = match text.contains('@') {
-            // The parts are not quoted: one of them may be a password.
             true => Err("it has a user name in front".to_owned()),
             false => check_host_name(name).and_then(|()| port.map_or(Ok(()), check_port)),
         };
-        checked.map_err(|why| ReferenceError::refused(text, "host", &why))?;
+        // What stands before the @ may be a password.
+        let shown = text.rfind('@').map_or(text, |at| &text[at..]);
+        checked.map_err(|why| ReferenceError::refused(shown, "host", &why))?;
         let hub = [DOCKER_HUB, "index.docker.io"];
         if port.is_none() && hub.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             return Ok(Self(DOCKER_HUB.into()));
@@ -189,7 +192,8 @@ impl ReferenceError {
 
     /// `hint`: what to write instead, without "try:".
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(legible(&hint.into()));
+        let hint = legible(&hint.into());
+        self.hint = Some(hint).filter(|hint| hint.len() <= LONGEST_HINT);
         self
     }
 

@@ -26,7 +26,18 @@ pub(super) fn name(content: &[u8]) -> Option<String> {
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => return None,
     };
-    Some(shown.chars().take(MOST).collect())
+    Some(shown.chars().map(legible).take(MOST).collect())
+}
+
+/// Anybody can make a certificate with any name: one that moves a cursor, breaks a line or turns it
+/// around is not shown as it is.
+fn legible(c: char) -> char {
+    let turns =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
+    match c.is_control() || turns {
+        true => '\u{fffd}',
+        false => c,
+    }
 }
 
 /// Object identifiers and texts.
@@ -101,6 +112,7 @@ mod tests {
         let country = attribute(&[0x55, 4, 6], 0x13, b"DE");
         let wide = attribute(COMMON_NAME, BMP_STRING, b"\0A\0\xe9");
         let long = attribute(COMMON_NAME, 0x0c, &[b'x'; 200]);
+        let odd = attribute(COMMON_NAME, 0x0c, "a\u{1b}[2J\n\u{202e}b".as_bytes());
         let all = [&country[..], &organisation, &unit, &common].concat();
         for (content, expected) in [
             (&all[..], Some("Corp Root é (Corp, Ltd.)")),
@@ -109,6 +121,7 @@ mod tests {
             (&unit, Some("Unit")),
             (&wide, Some("Aé")),
             (&long, Some("x".repeat(MOST).as_str())),
+            (&odd, Some("a\u{fffd}[2J\u{fffd}\u{fffd}b")),
             (&country, None),
             (&attribute(COMMON_NAME, 0x0c, b" "), None),
             (&attribute(COMMON_NAME, 0x0c, &[0xff]), Some("\u{fffd}")),

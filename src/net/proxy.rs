@@ -9,6 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::resolve::{is_loopback, literal};
 use super::secret::Secret;
 
+/// Longest host name (RFC 1035, section 2.3.4), in characters.
+const MAX_HOST: usize = 255;
+
 /// What to ask for hosts that cannot, or must not, be reached directly.
 ///
 /// Loopback hosts are always reached directly, unless [`Self::explicit`] names them.
@@ -74,8 +77,9 @@ impl Proxy {
             None => (None, authority),
         };
         let (host, port) = split_port(place).ok_or_else(|| wrong("its port is not legal"))?;
-        let strange = |c: char| c.is_whitespace() || c.is_control() || "[]@\\%".contains(c);
+        let strange = |c: char| !c.is_ascii_graphic() || "[]@\\%".contains(c);
         if host.is_empty()
+            || host.len() > MAX_HOST
             || host.contains(strange)
             || ((place.contains('[') || host.contains(':')) && literal(host).is_none())
         {

@@ -311,7 +311,7 @@ impl Dialer {
 }
 
 /// An answer to CONNECT.
-struct Heard {
+pub(super) struct Heard {
     status: u16,
     phrase: String,
     /// Something came after the header.
@@ -319,7 +319,7 @@ struct Heard {
 }
 
 impl Heard {
-    fn parse(bytes: &[u8]) -> Result<Option<Self>, Fault> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Fault> {
         let strange = |why: &str| Fault::new(FailureKind::Proxy, why.to_owned());
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut answer = httparse::Response::new(&mut headers);
@@ -335,10 +335,11 @@ impl Heard {
         }
     }
 
-    fn shown(&self) -> String {
-        format!("{} {}", self.status, self.phrase)
-            .trim_end()
-            .to_owned()
+    pub(super) fn shown(&self) -> String {
+        // A phrase may hold tabs.
+        let words = self.phrase.split_whitespace();
+        let words = words.fold(String::new(), |line, word| line + " " + word);
+        format!("{}{words}", self.status)
     }
 }
 

@@ -387,6 +387,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_is_not_repeated_in_a_hint() {
+        let error = parse(&format!("team/{}", "a\\".repeat(4000))).unwrap_err();
+        assert!(error.to_string().len() < 3000, "{error}");
+    }
+
+    #[test]
     fn a_hint_moves_no_cursor() {
         for text in ["me:secret@a\u{1b}[2J.example/app", "a\u{202e}@sha256:00"] {
             let error = parse(text).unwrap_err();

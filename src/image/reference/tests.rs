@@ -218,6 +218,15 @@ fn refuses_names_with_a_reason() {
 }
 
 #[test]
+fn a_login_before_a_host_is_not_repeated() {
+    for text in ["me:secret@r.example:5000", "secret@[::1]", "[::1:secret@00"] {
+        let message = Host::parse(text).unwrap_err().to_string();
+        assert!(message.contains("user name in front"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
 fn what_is_quoted_is_bounded_and_harmless() {
     let message = Repository::parse(&"\u{1b}".repeat(5000))
         .unwrap_err()

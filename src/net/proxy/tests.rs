@@ -70,6 +70,7 @@ fn urls_of_proxies() {
         ("http://", "host is not legal"),
         ("http://:3128", "host is not legal"),
         ("http://a b", "host is not legal"),
+        ("http://pro\u{202e}xy", "host is not legal"),
         ("http://[::1", "host is not legal"),
         ("http://[banana]:1", "host is not legal"),
         ("http://proxy:secret", "port is not legal"),
