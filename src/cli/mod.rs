@@ -21,6 +21,8 @@ mod serve;
 mod settings;
 mod settle;
 mod signals;
+#[cfg(test)]
+pub(crate) mod soak;
 mod summary;
 mod terminal;
 mod usage;

@@ -18,6 +18,8 @@ mod request;
 mod resolve;
 mod roots;
 mod secret;
+#[cfg(test)]
+pub(crate) mod soak;
 mod stash;
 mod switch;
 mod tls;

@@ -306,7 +306,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 
 /// Whether bytes that came unasked hold the beginning of an answer that counts, rather than a
 /// `100 Continue` or the like.
-fn holds_final_answer(mut input: &[u8]) -> bool {
+pub(super) fn holds_final_answer(mut input: &[u8]) -> bool {
     const STATUS: usize = "HTTP/1.1 ".len();
     while let Some(first) = input.get(STATUS) {
         if !input.starts_with(b"HTTP/1.") || *first != b'1' {

@@ -7,6 +7,8 @@
 mod blobs;
 mod file;
 mod layers;
+#[cfg(test)]
+pub(super) mod soak;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -16,6 +16,8 @@ mod plan;
 mod private;
 pub mod report;
 mod schedule;
+#[cfg(test)]
+pub(crate) mod soak;
 mod state;
 mod tally;
 mod task;

@@ -9,6 +9,8 @@
 //! whether the file still has its name. A process that ends in whatever way lets go of it.
 
 mod document;
+#[cfg(test)]
+pub(super) mod soak;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};

@@ -5,6 +5,8 @@
 mod api;
 mod connections;
 mod http;
+#[cfg(test)]
+pub(crate) mod soak;
 mod store;
 
 use std::io;

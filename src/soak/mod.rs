@@ -34,7 +34,11 @@ pub(crate) use target::Target;
 fn targets() -> Vec<Target> {
     let rooms = [
         crate::image::soak::targets(),
+        crate::net::soak::targets(),
         crate::registry::soak::targets(),
+        crate::push::soak::targets(),
+        crate::serve::soak::targets(),
+        crate::cli::soak::targets(),
     ];
     rooms.into_iter().flatten().collect()
 }

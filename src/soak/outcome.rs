@@ -73,7 +73,7 @@ impl Outcome {
         self.accepted
     }
 
-    pub(super) fn way(&self) -> u64 {
+    pub(crate) fn way(&self) -> u64 {
         self.way.finish()
     }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::soak::worker::{End, FIGURES, Figures, INPUT, Order};
 
 /// For each target, where no time is given.
-const INPUTS: u64 = 200;
+const INPUTS: u64 = 60;
 
 /// An input that is still being read after this will not end.
 const HANGING: Duration = Duration::from_secs(30);

@@ -207,11 +207,14 @@ impl<'a> Worker<'a> {
     }
 
     fn read(&self, input: &[u8]) -> Result<Outcome, String> {
-        let read = || (self.target.read)(input);
-        catch_unwind(AssertUnwindSafe(read)).map_err(|_| {
-            let last = self.last_panic.lock();
-            last.unwrap_or_else(PoisonError::into_inner).clone()
-        })
+        let read = catch_unwind(AssertUnwindSafe(|| (self.target.read)(input)));
+        let last = self.last_panic.lock();
+        let last = std::mem::take(&mut *last.unwrap_or_else(PoisonError::into_inner));
+        match read {
+            Ok(outcome) if last.is_empty() => Ok(outcome),
+            // In another thread, perhaps.
+            _ => Err(last),
+        }
     }
 
     fn look_at_cost(&mut self, input: &[u8], took: Duration) -> Result<(), String> {

@@ -52,7 +52,7 @@ fn unknown(digest: &Digest) -> Fault {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Whole,
     /// Both ends included.
     Some {
@@ -63,7 +63,7 @@ enum Part {
 }
 
 /// RFC 9110 section 14.2: what is no single range of bytes is as if it had not been asked for.
-fn part(asked: &str, length: u64) -> Part {
+pub(super) fn part(asked: &str, length: u64) -> Part {
     let range = asked.strip_prefix("bytes=").and_then(|r| r.split_once('-'));
     let Some((first, last)) = range else {
         return Part::Whole;

@@ -5,6 +5,8 @@ mod fault;
 mod lists;
 mod manifests;
 mod route;
+#[cfg(test)]
+pub(super) mod soak;
 mod uploads;
 
 use super::http::answer::Answer;

@@ -201,7 +201,7 @@ fn content_range(request: &Request<'_, '_, '_>) -> Result<Option<(u64, u64)>, Fa
     }
 }
 
-fn parse_range(text: &str) -> Option<(u64, u64)> {
+pub(super) fn parse_range(text: &str) -> Option<(u64, u64)> {
     let number = |digits: &str| {
         let plain = digits.bytes().all(|b| b.is_ascii_digit());
         digits.parse::<u64>().ok().filter(|_| plain)

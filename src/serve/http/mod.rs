@@ -7,3 +7,5 @@ pub(super) mod answer;
 pub(super) mod body;
 pub(super) mod connection;
 pub(super) mod request;
+#[cfg(test)]
+pub(super) mod soak;

@@ -17,6 +17,8 @@ mod index;
 pub(super) mod layout;
 mod ledger;
 pub(super) mod sessions;
+#[cfg(test)]
+pub(super) mod soak;
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
