@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,9 @@ use tempfile::tempdir;
 use crate::support::archives::{Form, ImageSpec, LayerSpec, docker_archive, layout};
 use crate::support::command::{Output, hoist};
 use crate::support::proxy::{Proxy, Up};
-use crate::support::pushing::{push, read_back};
+use crate::support::pushing::{arrived, push, read_back};
 use crate::support::registry::{Kind, Registry, Setup, Tls, available};
-use crate::support::scripted::{Rule, Scripted, answer, on};
+use crate::support::scripted::{Rule, Scripted, Then, answer, computed, early, on};
 use crate::support::tls::Authority;
 use crate::wire::{Wire, noise, plain, repo};
 
@@ -188,6 +189,49 @@ fn requests_are_spread_over_time_at_every_registry() {
     }
 }
 
+#[test]
+fn all_workers_stand_in_one_line() {
+    const RATE: usize = 10;
+    let dir = tempdir().unwrap();
+    layout(dir.path(), &ImageSpec::many("app", 24, 1, 100));
+    let registry = Registry::start(Kind::Serve);
+    let first = push(dir.path(), &registry, "t/", &[]).expect_code(0);
+    let there = arrived(&first.json());
+    let came: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let seen = Arc::clone(&came);
+    let tell = computed(move |request| {
+        seen.lock().unwrap().push(Instant::now());
+        let target = request.target.trim_start_matches("/v2/");
+        let (repository, tag) = target.split_once("/manifests/").unwrap();
+        let digest = &there[&format!("{repository}:{tag}")];
+        answer(200).header("Docker-Content-Digest", digest)
+    });
+    let server = Scripted::start([on("HEAD", "/v2/").then(tell)]);
+    let begun = Instant::now();
+    let limit = RATE.to_string();
+    let output = hoist([
+        "push",
+        "-o",
+        "json",
+        "-j",
+        "8",
+        "--requests-per-second",
+        &limit,
+    ])
+    .arg(dir.path())
+    .arg(format!("{}/t/", server.address()))
+    .run()
+    .expect_code(0);
+    assert_eq!(output.json()["requests"], 24, "{output}");
+    let mut came = came.lock().unwrap().clone();
+    came.sort();
+    // No window has more than what was there at its beginning and what came in meanwhile.
+    for (number, at) in came.iter().enumerate().skip(RATE) {
+        let turn = Duration::from_secs(1) * (number + 1 - RATE) as u32 / RATE as u32;
+        assert!(at.duration_since(begun) >= turn, "{number}: {output}");
+    }
+}
+
 /// Every way that bytes go: from a file by the system, in chunks, made while they are sent, over TLS.
 #[test]
 fn bytes_are_spread_over_time_whichever_way_they_go() {
@@ -258,6 +302,26 @@ fn many_connections_share_a_low_rate_and_none_of_them_stalls() {
     let output = push(dir.path(), &registry, "t/", &options).expect_code(0);
     assert_limited(&output, 24 << 10);
     read_back(&registry, &output.json());
+}
+
+#[test]
+fn an_answer_that_comes_while_bytes_are_held_back_is_not_waited_for() {
+    let dir = tempdir().unwrap();
+    layout(dir.path(), &[image(1, 2_000_000)]);
+    let session = answer(202).header("Location", "/v2/t/app/blobs/uploads/1?_state=x");
+    let denied = answer(403).header("Content-Type", "application/json");
+    let server = Scripted::start([
+        on("POST", "/v2/").then(session),
+        on("PUT", "/v2/").then(early(70_000, denied, Then::KeepOpen)),
+        on("*", "/v2/").then(answer(404)),
+    ]);
+    let output = hoist(["push", "-o", "json", "--limit-rate", "32K", "-j", "1"])
+        .arg(dir.path())
+        .arg(format!("{}/t/", server.address()))
+        .run()
+        .expect_code(4);
+    let sent = output.json()["bytes"]["uploaded"].as_u64().unwrap();
+    assert!((70_000..140_000).contains(&sent), "{output}");
 }
 
 /// Lets a piece of 1000 bytes go after each hold.
