@@ -27,6 +27,7 @@ impl Semaphore {
             now: most,
             most,
             excess: 0,
+            went_well: 0,
         };
         Self {
             shared: Arc::new(Shared {
@@ -52,6 +53,7 @@ impl Semaphore {
     /// as they come back.
     pub fn shrink(&self) {
         let mut limits = self.shared.limits();
+        limits.went_well = 0;
         let now = (limits.now / 2).max(1);
         limits.excess += limits.now - now;
         limits.now = now;
@@ -60,12 +62,15 @@ impl Semaphore {
         }
     }
 
-    /// Raises the limit by one, never above where it started.
-    pub fn grow(&self) {
+    /// Something that was done with a permit went well: after as many as there are permits the limit
+    /// rises by one, never above where it started.
+    pub fn went_well(&self) {
         let mut limits = self.shared.limits();
-        if limits.now == limits.most {
+        limits.went_well += 1;
+        if limits.now == limits.most || limits.went_well < limits.now {
             return;
         }
+        limits.went_well = 0;
         limits.now += 1;
         self.shared.give(&mut limits);
     }
@@ -102,6 +107,8 @@ struct Limits {
     most: usize,
     /// Tokens to swallow before any goes into the channel again.
     excess: usize,
+    /// What went well since the limit changed.
+    went_well: usize,
 }
 
 #[derive(Debug)]
@@ -201,10 +208,28 @@ mod tests {
             .collect();
         assert_eq!(downwards, [2, 1, 1, 1]);
         assert_eq!(take_all(&semaphore).len(), 1);
-        for _ in 0..9 {
-            semaphore.grow();
+        let upwards: Vec<usize> = (0..12)
+            .map(|_| {
+                semaphore.went_well();
+                semaphore.limit()
+            })
+            .collect();
+        assert_eq!(upwards, [2, 2, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5]);
+        assert_eq!(take_all(&semaphore).len(), 5);
+    }
+
+    #[test]
+    fn what_went_well_before_counts_for_nothing_after_trouble() {
+        let semaphore = Semaphore::new(8);
+        semaphore.shrink();
+        for _ in 0..3 {
+            semaphore.went_well();
         }
-        assert_eq!((semaphore.limit(), take_all(&semaphore).len()), (5, 5));
+        semaphore.shrink();
+        semaphore.went_well();
+        assert_eq!(semaphore.limit(), 2);
+        semaphore.went_well();
+        assert_eq!(semaphore.limit(), 3);
     }
 
     #[test]
@@ -212,7 +237,8 @@ mod tests {
         let semaphore = Semaphore::new(4);
         let mut held = take_all(&semaphore);
         semaphore.shrink();
-        semaphore.grow();
+        semaphore.went_well();
+        semaphore.went_well();
         assert_eq!(semaphore.limit(), 3);
         held.truncate(3);
         assert!(semaphore.try_acquire().is_none());
@@ -238,7 +264,7 @@ mod tests {
         }
         assert!(semaphore.try_acquire().is_none());
         semaphore.shrink();
-        semaphore.grow();
+        semaphore.went_well();
         assert!(told.try_recv().is_err());
         drop(held);
         let second = waiting.join().unwrap();
@@ -261,7 +287,7 @@ mod tests {
                     most.fetch_max(out.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     match round % 97 {
                         0 => semaphore.shrink(),
-                        n if n % 5 == 0 => semaphore.grow(),
+                        n if n % 2 == 0 => semaphore.went_well(),
                         _ => thread::yield_now(),
                     }
                     out.fetch_sub(1, Ordering::SeqCst);
@@ -274,8 +300,8 @@ mod tests {
             }
         });
         assert!(most.load(Ordering::SeqCst) <= 5);
-        for _ in 0..5 {
-            semaphore.grow();
+        for _ in 0..1 + 2 + 3 + 4 {
+            semaphore.went_well();
         }
         assert_eq!(take_all(&semaphore).len(), 5);
     }

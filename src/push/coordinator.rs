@@ -79,8 +79,8 @@ impl Coordinator<'_> {
                 Ok(Message::Event(event)) => self.take_event(&event),
                 Ok(Message::Ended(task, how)) => {
                     running -= 1;
-                    if matches!(*how, Ended::Delivered(..) | Ended::Put(_)) {
-                        self.permits.grow();
+                    if how.speaks_for_registry() {
+                        self.permits.went_well();
                     }
                     let offers = self.tools.client.may_offer_manifests();
                     self.schedule.allow_offers(offers);

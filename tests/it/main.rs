@@ -36,6 +36,7 @@ mod naming;
 mod net;
 mod packed;
 mod partial;
+mod pressure;
 mod proxies;
 mod push;
 mod rate;

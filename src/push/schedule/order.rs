@@ -73,6 +73,20 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
+    /// Whether the registry did what it was asked for.
+    pub(crate) fn speaks_for_registry(&self) -> bool {
+        match self {
+            Self::Checked(_)
+            | Self::Looked(_)
+            | Self::Read(_)
+            | Self::Delivered(..)
+            | Self::Put(_)
+            | Self::Lacks(_)
+            | Self::Verified(_) => true,
+            Self::Hashed(_) | Self::Disproved | Self::Failed(_) => false,
+        }
+    }
+
     pub(super) fn was_broken_off(&self) -> bool {
         matches!(self, Self::Failed(error) if error.is_interruption())
     }
