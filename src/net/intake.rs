@@ -21,7 +21,8 @@ pub trait Sink {
 
 /// What becomes of the body of an answer.
 pub struct Intake<'a> {
-    /// Largest body to hold, in bytes; a longer one is [`FailureKind::Malformed`].
+    /// Largest body to hold, in bytes; a longer one is [`FailureKind::Malformed`], and cut where the answer
+    /// is no success: what is refused is refused, however much is said about it.
     pub limit: u64,
     pub sink: Option<&'a mut (dyn Sink + 'a)>,
 }
@@ -44,7 +45,7 @@ impl Intake<'_> {
         {
             return pour(body, *sink);
         }
-        answer.body = hold(body, self.limit, exchange)?;
+        answer.body = hold(body, self.limit, answer.status >= 300, exchange)?;
         Ok(())
     }
 }
@@ -67,12 +68,12 @@ fn pour(mut body: Body, sink: &mut dyn Sink) -> Result<(), Fault> {
 }
 
 /// Reads to the end, so that the connection can be used again, but never beyond `limit`.
-fn hold(mut body: Body, limit: u64, exchange: &Exchange) -> Result<Vec<u8>, Fault> {
+fn hold(mut body: Body, limit: u64, cuts: bool, exchange: &Exchange) -> Result<Vec<u8>, Fault> {
     let too_long = || {
         let message = format!("the answer's body is larger than {limit} bytes");
         Fault::new(FailureKind::Malformed, message)
     };
-    if body.content_length().is_some_and(|length| length > limit) {
+    if !cuts && body.content_length().is_some_and(|length| length > limit) {
         return Err(too_long());
     }
     let mut bytes = Vec::new();
@@ -81,7 +82,7 @@ fn hold(mut body: Body, limit: u64, exchange: &Exchange) -> Result<Vec<u8>, Faul
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes);
     match outcome {
-        Ok(_) if bytes.len() as u64 > limit => Err(too_long()),
+        Ok(_) if bytes.len() as u64 > limit && !cuts => Err(too_long()),
         Ok(_) => Ok(bytes),
         Err(_) if exchange.stopped() => Ok(bytes),
         Err(error) => Err(Fault::of_ureq(error.into(), true)),
