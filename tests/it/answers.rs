@@ -8,6 +8,7 @@
 //! and the proxies before them are known to do; a cell that fails says which one it is, and what
 //! happened.
 
+mod bodies;
 mod play;
 mod steps;
 mod table;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 
 use self::play::Stage;
 use self::steps::STEPS;
-use self::table::{CHALLENGES, CODES, STATUSES, read};
+use self::table::{CHALLENGES, CODES, STATUSES, SUCCESSES, read};
 
 /// Every cell of one column in all tables.
 #[track_caller]
@@ -25,7 +26,7 @@ fn column(name: &str) {
     let step = STEPS.iter().position(|step| step.name == name).unwrap();
     let stage = Stage::new();
     let mut wrong = Vec::new();
-    for table in [STATUSES, CODES, CHALLENGES] {
+    for table in [STATUSES, CODES, SUCCESSES, CHALLENGES] {
         let (_, cells) = read(table);
         for cell in cells.iter().filter(|cell| cell.step == step) {
             let plus = if cell.outlives { "+" } else { "" };
@@ -48,7 +49,7 @@ fn column(name: &str) {
 fn tables_name_every_step_and_use_every_word() {
     let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
     let mut used = BTreeSet::new();
-    for table in [STATUSES, CODES, CHALLENGES] {
+    for table in [STATUSES, CODES, SUCCESSES, CHALLENGES] {
         let (steps, cells) = read(table);
         assert_eq!(steps, names);
         used.extend(cells.iter().map(|cell| cell.word));

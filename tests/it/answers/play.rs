@@ -199,6 +199,7 @@ impl Played {
                 let is_so = outcome == Outcome::Ok && retries == step.met + more;
                 expect(is_so, ends);
             }
+            Once::Succeeds => expect(outcome == Outcome::Ok, ends),
             Once::Fails => expect(outcome != Outcome::Ok && retries == step.met, ends),
         }
         let pauses = self.pressures;
@@ -290,8 +291,11 @@ fn is_trouble(row: &str) -> bool {
 /// What the sentence of a failure has to say.
 fn sentence(step: &Step, cell: &Cell, word: &Word) -> Vec<String> {
     let (status, more) = cell.answer.split_once(' ').unwrap_or((cell.answer, ""));
-    let mut parts = vec![step.operation.to_owned(), word.says.to_owned()];
-    if word.name != "twice" {
+    let mut parts = vec![word.says.to_owned()];
+    if word.name != "trust" {
+        parts.push(step.operation.to_owned());
+    }
+    if !matches!(word.name, "twice" | "trust" | "odd" | "empty" | "claim") {
         parts.push(format!("answered {status}"));
     }
     if more.contains('_') || more.chars().all(|c| c.is_ascii_uppercase()) {

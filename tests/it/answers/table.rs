@@ -75,6 +75,17 @@ pub(super) const CODES: &str = "
 400 PAGINATION_NUMBER_INVALID  .       .       .       plain+  plain+  no      no      sized+  no      no      no      drop+   no      login
 ";
 
+/// What looks like success, with nothing in it: no Location, no digest, no token. The registry has done
+/// nothing of what it was asked for.
+pub(super) const SUCCESSES: &str = "
+           HEAD    HEAD    HEAD    POST    POST    POST    PATCH   PATCH   PATCH   PUT     PUT     GET     PUT     GET
+           tag     digest  blob    ask     mount   upload  chunk   stream  piece   blob    end     status  manif.  token
+200        on+     trust+  trust+  plain+  plain+  odd     ask     ask     ask     look    look    drop+   claim   empty
+201        on+     on+     on+     trust+  trust+  odd     trust   trust+  trust   trust   trust+  drop+   claim   empty
+202        on+     on+     on+     plain+  plain+  odd     trust   trust+  trust   look    look    drop+   claim   empty
+204        on+     on+     on+     plain+  plain+  odd     trust   trust+  trust   trust   trust+  drop+   claim   empty
+";
+
 /// Challenges, to somebody who has credentials and by whom the token service stands: the token has
 /// died, allows too little, or was never what was asked for.
 pub(super) const CHALLENGES: &str = "

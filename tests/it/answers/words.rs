@@ -26,6 +26,7 @@ pub(super) struct Word {
 pub(super) enum Once {
     /// It succeeds, and hoist says so often that it tries again.
     Retries(u64),
+    Succeeds,
     Fails,
 }
 
@@ -93,6 +94,13 @@ const WORDS: &[Row] = &[
     ("sized",  FINE,  &["POST upload"],                      Refused,  Exactly(0), ""),
     // The local bytes are hashed; as they are right, one more session.
     ("twice",  AGAIN, &["POST mount"],                       Refused,  Exactly(2), "while the local ones are right"),
+    // It is taken at its word; what is missing later is sent then.
+    ("trust",  Once::Succeeds, &[],                          Refused,  AtMost(4),  ""),
+    // Nothing can be made of it.
+    ("odd",    FAILS, &[],                                   Refused,  Exactly(1), "an upload"),
+    ("empty",  FAILS, &[],                                   Auth,     Exactly(1), "sent an empty answer"),
+    // The tag is looked at, and the manifest put again.
+    ("claim",  AGAIN, &["HEAD manifest"],                    Refused,  Tries,      "took the manifest, but does not have it"),
     // What is missing is looked for, waited for and sent again.
     ("heal",   FINE,  &["HEAD blob"],                        Refused,  Exactly(3), ""),
 ];
