@@ -1,6 +1,6 @@
 # Everything a developer or a build machine runs. `make help` lists it.
 
-.PHONY: build static demo test faults soak check bench bench-quick fixtures help
+.PHONY: build static demo test faults soak check bench bench-quick bench-killed fixtures help
 
 SECONDS = 1800
 
@@ -35,6 +35,9 @@ bench: ## hoist beside crane, skopeo, regctl and oras, where these are on PATH, 
 
 bench-quick: ## the same with smaller images, once, in about a minute
 	@python3 tests/bench/run.py quick
+
+bench-killed: ## what the second run of a push sends when the first was killed at 90 %
+	@python3 tests/bench/killed.py
 
 fixtures: ## make the fixtures again, with the tools that made them
 	@sh fixtures/make.sh

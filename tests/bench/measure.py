@@ -41,13 +41,17 @@ def push(commands, registry):
 def run(commands, home, certificate=None):
     """Seconds, CPU seconds and peak MiB. What programs remember, they remember in `home`. A command that
     fails ends it all."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
-    env = own | NOT_ROOT | {"HOME": str(home)}
+    env = environment(home)
     if certificate:
         env["SSL_CERT_FILE"] = str(certificate)
     costs = [run_one([str(word) for word in command], env) for command in commands]
     seconds, cpu, mib = zip(*costs)
     return sum(seconds), sum(cpu), max(mib)
+
+
+def environment(home):
+    own = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    return own | NOT_ROOT | {"HOME": str(home)}
 
 
 def run_one(command, env):
