@@ -13,6 +13,7 @@ FORMS = {
     "hoist": [],
     "hoist -j 1": ["--jobs", "1"],
     "hoist -j 48": ["--jobs", "48"],
+    "hoist forgets": ["--no-state", "--no-cache"],
     "hoist zstd": ["--compression", "zstd"],
     "hoist static": [],
 }

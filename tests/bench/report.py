@@ -13,6 +13,7 @@ SHORT = {
     "hoist": "",
     "hoist -j 1": ", `-j 1`",
     "hoist -j 48": ", `-j 48`",
+    "hoist forgets": ", `--no-state --no-cache`",
     "hoist zstd": ", `--compression zstd`",
     "hoist static": ", static binary",
 }
