@@ -51,13 +51,20 @@ impl UsageError {
     }
 }
 
+/// What is longer was meant for nothing that is known, in characters.
+const LONGEST_WORD: usize = 64;
+
 /// The one of `known` that was probably meant, if any is near enough.
 pub(crate) fn nearest<'a>(
     typed: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let length = typed.chars().count();
+    if length > LONGEST_WORD {
+        return None;
+    }
     // A third of the word may be wrong: more, and the suggestion says nothing.
-    let most = (typed.chars().count() / 3).min(2);
+    let most = (length / 3).min(2);
     let ranked = known.into_iter().map(|word| (distance(typed, word), word));
     let best = ranked.min_by_key(|(distance, _)| *distance)?;
     (best.0 <= most).then_some(best.1)

@@ -336,8 +336,9 @@ impl Heard {
     }
 
     pub(super) fn shown(&self) -> String {
-        // A phrase may hold tabs.
-        let words = self.phrase.split_whitespace();
+        // A phrase may hold tabs, and thousands of characters.
+        let start: String = self.phrase.chars().take(100).collect();
+        let words = start.split_whitespace();
         let words = words.fold(String::new(), |line, word| line + " " + word);
         format!("{}{words}", self.status)
     }
