@@ -26,6 +26,11 @@ pub(crate) struct Merge<'a> {
     by_config: HashMap<Digest, Vec<usize>>,
     configs: Configs,
     known: HashMap<Digest, usize>,
+    /// Where among those found an image is that came from a root, by that and its config. Thousands of
+    /// items may stand for one root, which is large.
+    originals: HashMap<(usize, Digest), usize>,
+    /// Images that have the names of a root, all of them or those with a repository.
+    shared: HashSet<(usize, usize, bool)>,
     /// Of each image that was found.
     names: Vec<Names>,
     /// Names that images with content have.
@@ -44,6 +49,8 @@ impl<'a> Merge<'a> {
             roots,
             configs: Configs::default(),
             known: HashMap::new(),
+            originals: HashMap::new(),
+            shared: HashSet::new(),
             names: Vec::new(),
             pushable: HashSet::new(),
             found: Found {
@@ -65,11 +72,11 @@ impl<'a> Merge<'a> {
 
     fn item(&mut self, item: &Item) {
         let labels = item.names().to_vec();
-        match self.content(item) {
-            Ok((content, root)) => {
-                let names = self.names(item, root);
+        match self.image(item) {
+            Ok((at, root)) => {
+                let names = self.names(item, at, root);
                 self.pushable.extend(labels);
-                self.add(content, names);
+                self.name(at, names);
             }
             Err(problems) => {
                 let broken = self.archive.broken_image(labels, problems);
@@ -78,20 +85,26 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// The content of an item, and the root it stands for.
-    fn content(&mut self, item: &Item) -> Result<(Content, Option<usize>), Vec<String>> {
+    /// Where the image of an item is among those found, and the root it stands for.
+    fn image(&mut self, item: &Item) -> Result<(usize, Option<usize>), Vec<String>> {
         let config = item
             .read_config(self.archive, &mut self.configs)
             .map_err(|problem| vec![problem])?;
-        let at = self.root_with(&config.digest, item);
-        if let Some(at) = at {
-            self.taken[at] = true;
-            if let Some(tree) = original(&self.roots[at], &config.digest) {
-                return Ok((Content::Found(tree), Some(at)));
+        let root = self.root_with(&config.digest, item);
+        if let Some(root) = root {
+            self.taken[root] = true;
+            let key = (root, config.digest.clone());
+            if let Some(at) = self.originals.get(&key) {
+                return Ok((*at, Some(root)));
+            }
+            if let Some(tree) = original(&self.roots[root], &config.digest) {
+                let at = self.place(Content::Found(tree));
+                self.originals.insert(key, at);
+                return Ok((at, Some(root)));
             }
         }
         let parts = item.parts(&config, self.archive)?;
-        Ok((Content::Made(parts), at))
+        Ok((self.place(Content::Made(parts)), root))
     }
 
     /// The root that has a manifest of this config, rather one with a name of the item.
@@ -104,7 +117,7 @@ impl<'a> Merge<'a> {
         roots.iter().find(named).or(roots.first()).copied()
     }
 
-    fn names(&mut self, item: &Item, root: Option<usize>) -> Vec<FoundName> {
+    fn names(&mut self, item: &Item, at: usize, root: Option<usize>) -> Vec<FoundName> {
         let mut names = Vec::new();
         for text in item.names() {
             match FoundName::from_reference(text) {
@@ -118,13 +131,16 @@ impl<'a> Merge<'a> {
         if let Some(root) = root {
             // A tag alone says less than what is there already, and would be one more name.
             let alone = names.is_empty();
-            let more = self.roots[root].names.iter();
-            names.extend(more.filter(|n| alone || n.repository.is_some()).cloned());
+            if self.shared.insert((at, root, alone)) {
+                let more = self.roots[root].names.iter();
+                names.extend(more.filter(|n| alone || n.repository.is_some()).cloned());
+            }
         }
         names
     }
 
-    fn add(&mut self, content: Content, names: Vec<FoundName>) {
+    /// Takes in an image, and says where it is among those found.
+    fn place(&mut self, content: Content) -> usize {
         let image = Image {
             source: Arc::clone(self.archive.source()),
             names: Vec::new(),
@@ -136,6 +152,10 @@ impl<'a> Merge<'a> {
             self.found.images.push(image);
             self.names.push(Names::default());
         }
+        at
+    }
+
+    fn name(&mut self, at: usize, names: Vec<FoundName>) {
         let known = &mut self.names[at];
         names.into_iter().for_each(|name| known.add(name));
     }
@@ -156,7 +176,8 @@ impl<'a> Merge<'a> {
                 self.found.warnings.push(self.archive.warning(message));
             } else if root.problems.is_empty() {
                 let names = root.names.clone();
-                self.add(Content::Found(root.into_tree()), names);
+                let at = self.place(Content::Found(root.into_tree()));
+                self.name(at, names);
             } else {
                 root.settle(self.archive.source(), &mut self.found);
             }
