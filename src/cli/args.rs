@@ -25,16 +25,18 @@ pub(crate) enum Command {
     Serve,
     Login,
     Logout,
+    Cache,
     Help,
 }
 
 impl Command {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Push,
         Self::List,
         Self::Serve,
         Self::Login,
         Self::Logout,
+        Self::Cache,
         Self::Help,
     ];
 
@@ -45,6 +47,7 @@ impl Command {
             Self::Serve => "serve",
             Self::Login => "login",
             Self::Logout => "logout",
+            Self::Cache => "cache",
             Self::Help => "help",
         }
     }
@@ -121,6 +124,7 @@ pub(crate) struct Args {
     pub(crate) no_cache: bool,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) no_state: bool,
+    pub(crate) older_than: Option<Duration>,
 
     pub(crate) long: bool,
 
@@ -317,6 +321,7 @@ mod tests {
         let legal = |option: &Opt| match option.long {
             "platform" => "linux/arm64",
             "stall-timeout" => "2m",
+            "older-than" => "30d",
             "chunk-size" | "limit-rate" | "min-size" | "max-size" => "16MiB",
             "compression" => "gzip",
             "format" => "docker",

@@ -25,6 +25,7 @@ docker-save archives, read where they lie, without a daemon.
   hoist login [OPTIONS] HOST                    keep a password for a registry
   hoist logout [OPTIONS] HOST                   forget it
   hoist serve [OPTIONS] DIR                     a small registry in a folder
+  hoist cache [OPTIONS] [prune|clear]           what later pushes make use of
   hoist help  [TOPIC]                           a command, sources,
                                                 destinations, credentials,
                                                 config, report, exit-codes
@@ -73,6 +74,7 @@ pub(crate) fn command(command: Command) -> String {
         Command::Serve => (SERVE, SERVE_AFTER),
         Command::Login => (LOGIN, LOGIN_AFTER),
         Command::Logout => (LOGOUT, LOGOUT_AFTER),
+        Command::Cache => (CACHE, CACHE_AFTER),
         Command::Help => return overview(),
     };
     let mut text = usage.to_owned();
@@ -216,6 +218,33 @@ and out of the helpers that they name. The registry is not asked.
 const LOGOUT_AFTER: &str = "
 Exit codes: 0 nothing is kept any more, 1 something could not be removed, 2
 wrong usage.
+";
+
+const CACHE: &str = "\
+hoist cache [OPTIONS] [prune|clear]
+
+Shows what hoist has found out while pushing and keeps for later pushes: where
+the tokens of registries come from, what plain layers become, which repositories
+of a registry hold which blobs. All of it is a hint, holds no credentials, and
+can be done without.
+
+  prune   drops what was not used for 30 days, what cannot be read, and what is
+          over the bounds; what a later version of hoist has written stays
+  clear   removes all of it
+";
+
+const CACHE_AFTER: &str = "
+It stays below 4 MiB by itself: what was not used for longest goes first. With
+-o json: folder, files (name, kind, hosts, entries, bytes, oldest, newest,
+problem), bytes, most_bytes, freed (files, entries, bytes), errors, warnings;
+times in seconds since 1970.
+
+Exit codes: 0 done, also when there is nothing; 1 it cannot be read or changed;
+2 wrong usage.
+
+Examples:
+  hoist cache
+  hoist cache prune --older-than 7d
 ";
 
 const TOPICS: &[(&str, &str)] = &[

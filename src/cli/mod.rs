@@ -4,6 +4,7 @@
 //! environment and the streams become what a command needs.
 
 mod args;
+mod cache;
 mod folders;
 mod help;
 mod identity;
@@ -274,6 +275,7 @@ pub fn run(process: Process) -> Exit {
         Some(Command::Push) => push::run(&settings, surroundings, streams),
         Some(Command::List) => list::run(args, surroundings, streams),
         Some(Command::Serve) => serve::run(args, surroundings, streams),
+        Some(Command::Cache) => cache::run(args, surroundings, streams),
         Some(Command::Login) => login::run(&settings, surroundings, streams),
         Some(Command::Logout) => logout::run(&settings, surroundings, streams),
         Some(Command::Help) | None => {

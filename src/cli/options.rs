@@ -67,6 +67,7 @@ const WORKING: &[Command] = &[
     Command::Serve,
     Command::Login,
     Command::Logout,
+    Command::Cache,
 ];
 const UNTYPED: &[Opt] = &[
     Opt::value(
@@ -352,7 +353,7 @@ const TELL: &[Opt] = &[
         "what goes to standard output: lines (default), or one JSON document, also after a failure",
     )
     .short('o')
-    .on(PUSH_LIST),
+    .on(&[Command::Push, Command::List, Command::Cache]),
     Opt::flag(
         "long",
         |args| args.long = true,
@@ -411,7 +412,8 @@ const FILES: &[Opt] = &[
         "where later pushes find what this one learns of registries and layers (default $XDG_CACHE_HOME/hoist, else ~/.cache/hoist)",
     )
     .form(Form::Path)
-    .variable("HOIST_CACHE_DIR"),
+    .variable("HOIST_CACHE_DIR")
+    .on(&[Command::Push, Command::Cache]),
     Opt::flag(
         "no-cache",
         |args| args.no_cache = true,
@@ -433,6 +435,17 @@ const FILES: &[Opt] = &[
         |args| args.no_state = true,
         "neither remember uploads nor go on with any",
     ),
+    Opt::value(
+        "older-than",
+        "AGE",
+        |args, given| {
+            args.older_than = Some(given.parsed(values::age)?);
+            Ok(())
+        },
+        "prune what was not used for so long (default 30d)",
+    )
+    .scope(Scope::Nowhere)
+    .on(&[Command::Cache]),
     Opt::value(
     "config",
     "FILE",

@@ -51,6 +51,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| LEGAL.to_owned())
 }
 
+/// `30d`, or a duration.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    let days = Decimal::split(text).filter(|(_, unit)| *unit == "d");
+    let milliseconds = days.and_then(|(decimal, _)| decimal.times(24 * 3_600_000));
+    let parsed = milliseconds.map(Duration::from_millis);
+    let legal = || "a number of days such as 30d, or a duration such as 12h".to_owned();
+    parsed.map_or_else(|| duration(text).map_err(|_| legal()), Ok)
+}
+
 /// How long a transfer may stand still.
 pub(crate) fn stall_timeout(text: &str) -> Result<Duration, String> {
     let legal = Duration::from_millis(100)..=Duration::from_secs(24 * 3600);

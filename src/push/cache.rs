@@ -6,11 +6,13 @@
 
 mod blobs;
 mod file;
+pub(crate) mod inventory;
 mod layers;
 #[cfg(test)]
 pub(super) mod soak;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -115,6 +117,18 @@ impl file::Document for Document {
 
     fn entries(&self) -> usize {
         self.hosts.len()
+    }
+
+    fn uses(&self) -> Vec<u64> {
+        self.hosts.values().map(|known| known.told).collect()
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.hosts.keys().cloned().collect()
+    }
+
+    fn keep_used(&mut self, times: &RangeInclusive<u64>) {
+        self.hosts.retain(|_, known| times.contains(&known.told));
     }
 
     fn keep(&mut self, most: usize) {

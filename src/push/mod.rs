@@ -1,6 +1,6 @@
 //! The engine: an operation from sources to report.
 
-mod cache;
+pub(crate) mod cache;
 mod coordinator;
 mod delivery;
 mod error;

@@ -15,6 +15,7 @@ mod cache;
 mod certificates;
 mod changing;
 mod cli;
+mod cli_cache;
 mod cli_list;
 mod cli_push;
 mod cli_serve;

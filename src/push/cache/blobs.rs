@@ -2,6 +2,7 @@
 //! and writes its own.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 use crate::image::reference::{Host, Repository};
-use crate::push::cache::{Turn, VERSION, file, key, seconds};
+use crate::push::cache::{Turn, VERSION, file, inventory, key, seconds};
 use crate::push::holdings::{Holdings, Key};
 
 const MOST_ENTRIES: usize = 12_000;
@@ -29,7 +30,7 @@ pub(crate) struct Blobs {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Document {
+pub(super) struct Document {
     version: u32,
     host: String,
     #[serde(default)]
@@ -96,6 +97,7 @@ impl Blobs {
                 document.insert(repository, key, today);
             }
         });
+        let updated = updated.and_then(|()| inventory::sweep(turn.folder(), Some(&self.name)));
         if let Err(error) = updated {
             let folder = turn.folder().display();
             log::debug!("no blobs are remembered in {folder}: {error}");
@@ -144,6 +146,24 @@ impl file::Document for Document {
             .values()
             .map(|Held(keys)| keys.len())
             .sum()
+    }
+
+    fn uses(&self) -> Vec<u64> {
+        let held = self.repositories.values();
+        held.flat_map(|Held(keys)| keys.values().map(|day| u64::from(*day) * DAY))
+            .collect()
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        let host = Some(&self.host).filter(|host| !host.is_empty());
+        host.cloned().into_iter().collect()
+    }
+
+    fn keep_used(&mut self, times: &RangeInclusive<u64>) {
+        for Held(keys) in self.repositories.values_mut() {
+            keys.retain(|_, day| times.contains(&(u64::from(*day) * DAY)));
+        }
+        self.repositories.retain(|_, Held(keys)| !keys.is_empty());
     }
 
     fn keep(&mut self, most: usize) {
@@ -197,6 +217,13 @@ fn name(host: &str) -> String {
         "blobs-{}.json",
         &Digest::of(host.as_bytes()).encoded()[..16]
     )
+}
+
+pub(super) fn is_name(name: &str) -> bool {
+    let middle = name
+        .strip_prefix("blobs-")
+        .and_then(|rest| rest.strip_suffix(".json"));
+    middle.is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]

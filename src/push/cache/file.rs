@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +26,15 @@ pub(super) trait Document: Default + Serialize + DeserializeOwned {
     const MOST_BYTES: usize;
 
     fn entries(&self) -> usize;
+
+    /// When each entry was used, in seconds since 1970.
+    fn uses(&self) -> Vec<u64>;
+
+    /// The registries it speaks of by name.
+    fn hosts(&self) -> Vec<String>;
+
+    /// Leaves what was used then.
+    fn keep_used(&mut self, times: &RangeInclusive<u64>);
 
     /// Leaves `most` entries, those that were used last.
     fn keep(&mut self, most: usize);
@@ -118,7 +128,7 @@ impl<'a> Turn<'a> {
             Read::Later(why) => return Err(io::Error::other(why)),
         };
         change(&mut document);
-        write(self.folder, name, &within_bounds(document)?, lasting)
+        write(self.folder, name, &within_bounds(&mut document)?, lasting)
     }
 
     /// Waits for the lock.
@@ -140,12 +150,12 @@ impl<'a> Turn<'a> {
 }
 
 /// The text of what may be kept of `document`.
-fn within_bounds<D: Document>(mut document: D) -> io::Result<Vec<u8>> {
+pub(super) fn within_bounds<D: Document>(document: &mut D) -> io::Result<Vec<u8>> {
     if document.entries() > D::MOST_ENTRIES {
         document.keep(D::MOST_ENTRIES);
     }
     loop {
-        let text = serde_json::to_vec(&document)?;
+        let text = serde_json::to_vec(document)?;
         let entries = document.entries();
         if text.len() <= D::MOST_BYTES || entries == 0 {
             return Ok(text);
@@ -154,7 +164,7 @@ fn within_bounds<D: Document>(mut document: D) -> io::Result<Vec<u8>> {
     }
 }
 
-fn write(folder: &Path, name: &str, text: &[u8], lasting: bool) -> io::Result<()> {
+pub(super) fn write(folder: &Path, name: &str, text: &[u8], lasting: bool) -> io::Result<()> {
     let (beside, mut file) = private::create_beside(folder, name)?;
     let written = file
         .write_all(text)

@@ -2,6 +2,7 @@
 //! does not read it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -13,7 +14,7 @@ use crate::image::source::Summary;
 use crate::push::cache::{Turn, VERSION, file, is_stale, oldest, seconds};
 use crate::push::plan::Compressed;
 
-const NAME: &str = "layers.json";
+pub(super) const NAME: &str = "layers.json";
 const MOST_LAYERS: usize = 5000;
 /// Bytes of a key; a sha512 fits.
 const LONGEST: usize = 160;
@@ -27,7 +28,7 @@ pub(crate) struct Layers {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Document {
+pub(super) struct Document {
     version: u32,
     /// By the method of compression and the diff_id.
     #[serde(default)]
@@ -48,6 +49,18 @@ impl file::Document for Document {
 
     fn entries(&self) -> usize {
         self.layers.len()
+    }
+
+    fn uses(&self) -> Vec<u64> {
+        self.layers.values().map(|known| known.used).collect()
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn keep_used(&mut self, times: &RangeInclusive<u64>) {
+        self.layers.retain(|_, known| times.contains(&known.used));
     }
 
     fn keep(&mut self, most: usize) {
