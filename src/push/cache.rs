@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::reference::Host;
 use crate::registry::client::TokenService;
 
-pub(crate) use crate::push::cache::blobs::Blobs;
+pub(crate) use crate::push::cache::blobs::{Blobs, Findings};
 pub(crate) use crate::push::cache::file::Turn;
 pub(crate) use crate::push::cache::layers::Layers;
 

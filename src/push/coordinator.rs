@@ -84,6 +84,9 @@ impl Coordinator<'_> {
                     }
                     let offers = self.tools.client.may_offer_manifests();
                     self.schedule.allow_offers(offers);
+                    let looks = self.schedule.holdings.looks();
+                    let recalled = looks.is_some_and(|l| self.tools.client.may_offer_as_before(l));
+                    self.schedule.allow_recalled_offers(recalled);
                     self.schedule
                         .allow_mounts(self.tools.client.may_mount_blobs());
                     self.schedule.ended(task, *how);

@@ -24,6 +24,8 @@ pub(crate) struct Holdings {
     entries: Vec<Entry>,
     untrue: HashSet<(u32, Key)>,
     refusals: usize,
+    /// How the registry looked when it showed that it checks what manifests name.
+    looks: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +58,16 @@ impl Holdings {
         holdings
     }
 
+    /// Of a registry that looked like that when it showed that it checks what manifests name.
+    pub(crate) fn looking(self, looks: Option<&str>) -> Self {
+        let looks = looks.map(str::to_owned);
+        Self { looks, ..self }
+    }
+
+    pub(crate) fn looks(&self) -> Option<&str> {
+        self.looks.as_deref()
+    }
+
     /// Whether `repository` should hold that.
     pub(crate) fn has(&self, repository: &Repository, digest: &Digest) -> bool {
         let (Some(&repository), Some(key)) = (self.numbers.get(repository), Key::of(digest)) else {
@@ -82,7 +94,9 @@ impl Holdings {
 
     /// It is not there, or so the registry says.
     pub(crate) fn forget(&mut self, repository: &Repository, digest: &Digest) {
-        if let (Some(&number), Some(key)) = (self.numbers.get(repository), Key::of(digest)) {
+        if self.has(repository, digest)
+            && let (Some(&number), Some(key)) = (self.numbers.get(repository), Key::of(digest))
+        {
             self.untrue.insert((number, key));
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::image::reference::Host;
-use crate::push::cache::{Blobs, Cache, Layers, Turn};
+use crate::push::cache::{Blobs, Cache, Findings, Layers, Turn};
 use crate::push::holdings::Holdings;
 use crate::push::plan::{Compressed, Plan};
 use crate::push::schedule::Schedule;
@@ -45,7 +45,8 @@ impl Memory {
 
     pub(crate) fn holdings(&self) -> Holdings {
         let blobs = self.blobs.as_ref();
-        blobs.map(Blobs::holdings).unwrap_or_default()
+        let now = SystemTime::now();
+        blobs.map(|blobs| blobs.holdings(now)).unwrap_or_default()
     }
 
     pub(crate) fn token_service(&self, host: &Host) -> Option<TokenService> {
@@ -71,8 +72,13 @@ impl Memory {
             layers.remember(&mut turn, &schedule.plan.compressed(), now);
         }
         if let Some(blobs) = &self.blobs {
-            let forgotten: Vec<_> = schedule.holdings.forgotten().collect();
-            blobs.remember(&mut turn, &schedule.seen(), &forgotten, now);
+            let findings = Findings {
+                seen: schedule.seen(),
+                forgotten: schedule.holdings.forgotten().collect(),
+                checks: client.looks().filter(|_| client.may_offer_manifests()),
+                misled: schedule.is_misled(),
+            };
+            blobs.remember(&mut turn, &findings, now);
         }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Schedule {
     halted: bool,
     /// Manifests go first, see [`offer`].
     offers: bool,
+    /// The same where most of what they name is known from earlier pushes.
+    recalled_offers: bool,
     /// The registry does not answer offers as it should.
     misled: bool,
     /// What earlier pushes have brought where, and what of that is made use of at the moment.
@@ -141,6 +143,7 @@ impl Schedule {
             active: 0,
             halted: false,
             offers: false,
+            recalled_offers: false,
             misled: false,
             holdings: Holdings::default(),
             recalled: HashMap::new(),

@@ -116,6 +116,7 @@ impl Client {
         let Some(answer) = self.check(operation, call)? else {
             return Ok(Presence::Unknown);
         };
+        self.note_looks(&answer);
         match answer.status() {
             200 if is_page(&answer.response) || !answer.target.is_own() => Ok(Presence::Unknown),
             200 => match (name, named_digest(&answer)) {
@@ -182,6 +183,23 @@ impl Client {
     /// lacks anything, and says what.
     pub fn may_offer_manifests(&self) -> bool {
         self.learned.may_offer(self.profile)
+    }
+
+    /// The same of a registry that has not shown it, if it looks as one did that had.
+    pub fn may_offer_as_before(&self, looks: &str) -> bool {
+        self.learned.may_offer_as_before(self.profile, looks)
+    }
+
+    /// What the answers of the registry have in common, in short.
+    pub fn looks(&self) -> Option<&str> {
+        self.learned.looks()
+    }
+
+    /// Looks at the answer to a question for a manifest.
+    pub(super) fn note_looks(&self, answer: &Answer) {
+        if matches!(answer.status(), 200 | 404) && answer.target.is_own() {
+            self.learned.look_at_answer(&answer.response);
+        }
     }
 
     /// Whether a blob may be mounted from another repository.

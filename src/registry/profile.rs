@@ -1,8 +1,11 @@
 //! What is known about kinds of registries: one table, one field per quirk, each with its source; and
 //! what a registry has shown of itself since we speak to it.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::image::digest::Digest;
+use crate::net::Response;
 use crate::registry::challenge::Challenge;
 
 /// Sizes to go down to after a 413, in bytes. nginx lets 1 MiB through unless told otherwise.
@@ -10,6 +13,13 @@ const LADDER: [u64; 4] = [64 << 20, 16 << 20, 4 << 20, 1 << 20];
 
 /// What every registry but those with a lower limit of their own takes in one piece.
 const PIECE: u64 = 4 << 20;
+
+/// Headers that tell one registry's software from another's, and are the same in all its answers.
+const LOOKS: [&str; 3] = [
+    "server",
+    "docker-distribution-api-version",
+    "x-content-type-options",
+];
 
 /// One kind of registry, known by its host name.
 #[derive(Debug, PartialEq, Eq)]
@@ -147,6 +157,10 @@ pub(super) struct Learned {
     mounts_tell: AtomicBool,
     /// Its upload locations are those of distribution.
     distribution: AtomicBool,
+    /// They are of another kind.
+    no_distribution: AtomicBool,
+    /// What its answers have in common, in short.
+    looks: OnceLock<String>,
     no_unsized_bodies: AtomicBool,
     cut_body_kept: AtomicBool,
     harbor: AtomicBool,
@@ -158,6 +172,8 @@ impl Default for Learned {
             chunk: AtomicU64::new(u64::MAX),
             mounts_tell: AtomicBool::new(false),
             distribution: AtomicBool::new(false),
+            no_distribution: AtomicBool::new(false),
+            looks: OnceLock::new(),
             no_unsized_bodies: AtomicBool::new(false),
             cut_body_kept: AtomicBool::new(false),
             harbor: AtomicBool::new(false),
@@ -192,9 +208,29 @@ impl Learned {
 
     /// Looks at where an upload goes: the distribution family is known by `_state=`.
     pub(super) fn look_at_location(&self, location: &str) {
-        if location.contains("_state=") {
-            self.distribution.store(true, Ordering::Relaxed);
-        }
+        let shown = match location.contains("_state=") {
+            true => &self.distribution,
+            false => &self.no_distribution,
+        };
+        shown.store(true, Ordering::Relaxed);
+    }
+
+    /// Looks at what an answer shows of the software behind it.
+    pub(super) fn look_at_answer(&self, answer: &Response) {
+        let shown = LOOKS.map(|name| answer.header(name).unwrap_or_default());
+        let looks = || Digest::of(shown.join("\n").as_bytes()).short().to_owned();
+        self.looks.get_or_init(looks);
+    }
+
+    pub(super) fn looks(&self) -> Option<&str> {
+        self.looks.get().map(String::as_str)
+    }
+
+    /// Whether a manifest may be sent before it is known what of it is there, since a registry that looked like
+    /// this one could be sent them not long ago.
+    pub(super) fn may_offer_as_before(&self, profile: &Profile, looks: &str) -> bool {
+        let contradicts = self.no_distribution.load(Ordering::Relaxed);
+        profile.checks_manifests && self.may_mount() && !contradicts && self.looks() == Some(looks)
     }
 
     fn is_distribution(&self) -> bool {
@@ -444,5 +480,46 @@ mod tests {
             let offers = learned.may_offer(Profile::of(host));
             assert_eq!(offers, expected, "{host} {location:?} {service:?}");
         }
+    }
+
+    #[test]
+    fn what_was_shown_before_counts_for_who_looks_the_same() {
+        let answer = |headers: &[(&str, &str)]| Response {
+            status: 404,
+            headers: (headers.iter())
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
+            body: Vec::new(),
+            body_sent: 0,
+            proxy: None,
+            carried: Vec::new(),
+        };
+        let api = ("docker-distribution-api-version", "registry/2.0");
+        let seen = |headers: &[(&str, &str)], location: Option<&str>| {
+            let learned = Learned::default();
+            learned.look_at_answer(&answer(headers));
+            location
+                .into_iter()
+                .for_each(|location| learned.look_at_location(location));
+            learned
+        };
+        let before = seen(&[api], None);
+        let looks = before.looks().unwrap();
+        for (headers, location, host, expected) in [
+            (&[api][..], None, "r.io", true),
+            (&[api, ("date", "today")], None, "r.io", true),
+            (&[api], Some("/u/1?_state=abc"), "r.io", true),
+            (&[api], Some("/u/1"), "r.io", false),
+            (&[api], None, "ghcr.io", false),
+            (&[], None, "r.io", false),
+            (&[api, ("server", "other")], None, "r.io", false),
+        ] {
+            let found = seen(headers, location).may_offer_as_before(Profile::of(host), looks);
+            assert_eq!(found, expected, "{headers:?} {location:?} {host}");
+        }
+        let unseen = Learned::default();
+        assert!(!unseen.may_offer_as_before(Profile::of("r.io"), looks));
+        before.look_at_service(Some("harbor-registry"));
+        assert!(!before.may_offer_as_before(Profile::of("r.io"), looks));
     }
 }

@@ -40,6 +40,7 @@ impl Client {
                 Ok(None) => Ok(None),
                 Ok(Some(answer)) => {
                     self.heed_answer(&operation, &answer);
+                    self.note_looks(&answer);
                     Ok(seen(&answer))
                 }
                 Err(Halt::Again(trouble)) if !is_on_the_way(trouble.class) => {

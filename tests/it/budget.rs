@@ -10,6 +10,7 @@ use crate::support::pushing::{push, requests};
 use crate::support::registry::{Kind, Registry, available};
 
 mod offers;
+mod warm;
 
 /// How often each kind of request was made.
 type Cost = BTreeMap<String, usize>;

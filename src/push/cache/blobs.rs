@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
 use crate::image::reference::{Host, Repository};
-use crate::push::cache::{Turn, VERSION, file, inventory, key, seconds};
+use crate::push::cache::{LONGEST_TRUST, Turn, VERSION, file, inventory, is_stale, key, seconds};
 use crate::push::holdings::{Holdings, Key};
 
 const MOST_ENTRIES: usize = 12_000;
@@ -35,6 +35,28 @@ pub(super) struct Document {
     host: String,
     #[serde(default)]
     repositories: BTreeMap<String, Held>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checks: Option<Checks>,
+}
+
+/// The registry takes no manifest that lacks anything, and names what it lacks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Checks {
+    /// How it looked then.
+    looks: String,
+    /// When it showed that, in seconds since 1970.
+    told: u64,
+}
+
+/// What a push has found out of a registry.
+pub(crate) struct Findings<'a> {
+    pub(crate) seen: Vec<(&'a Repository, &'a Digest)>,
+    /// Not there, unless it was seen after all.
+    pub(crate) forgotten: Vec<(&'a Repository, Key)>,
+    /// How it looks, if it has shown that it checks manifests.
+    pub(crate) checks: Option<&'a str>,
+    /// It has shown that it does not check as it should.
+    pub(crate) misled: bool,
 }
 
 /// What one repository holds, with the day on which that was seen last.
@@ -58,21 +80,26 @@ impl Blobs {
         (blobs, warning)
     }
 
-    pub(crate) fn holdings(&self) -> Holdings {
+    /// What a push begins with `now`.
+    pub(crate) fn holdings(&self, now: SystemTime) -> Holdings {
         let held = self.known.repositories.iter();
-        Holdings::new(held.map(|(name, Held(keys))| (name.as_str(), keys)))
+        let holdings = Holdings::new(held.map(|(name, Held(keys))| (name.as_str(), keys)));
+        let is_new = |checks: &&Checks| seconds(now).abs_diff(checks.told) <= LONGEST_TRUST;
+        let checks = self.known.checks.as_ref().filter(is_new);
+        holdings.looking(checks.map(|checks| checks.looks.as_str()))
     }
 
-    /// Takes in what was seen `now`, and leaves out what turned out not to be there and was not seen after all.
-    pub(crate) fn remember(
-        &self,
-        turn: &mut Turn<'_>,
-        seen: &[(&Repository, &Digest)],
-        forgotten: &[(&Repository, Key)],
-        now: SystemTime,
-    ) {
+    /// Takes in what was found out `now`.
+    pub(crate) fn remember(&self, turn: &mut Turn<'_>, findings: &Findings<'_>, now: SystemTime) {
         let today = u32::try_from(seconds(now) / DAY).unwrap_or(u32::MAX);
-        let seen = seen
+        let forgotten = &findings.forgotten;
+        let checks = findings.checks.filter(|_| !findings.misled);
+        let checks = checks.map(|looks| Checks {
+            looks: looks.to_owned(),
+            told: seconds(now),
+        });
+        let seen = findings
+            .seen
             .iter()
             .filter_map(|(repository, digest)| Some((repository.as_str(), Key::of(digest)?)));
         let seen: Vec<(&str, Key)> = seen.collect();
@@ -83,7 +110,9 @@ impl Blobs {
         let is_known = |(repository, key): &(&Repository, Key)| {
             self.known.day(repository.as_str(), *key).is_some()
         };
-        let has_news = seen.iter().any(is_news) || forgotten.iter().any(is_known);
+        let has_news = seen.iter().any(is_news)
+            || forgotten.iter().any(is_known)
+            || self.known.is_news(checks.as_ref(), findings.misled);
         if self.foreign || !has_news {
             return;
         }
@@ -92,6 +121,9 @@ impl Blobs {
             document.begin(&self.host);
             for (repository, key) in forgotten {
                 document.remove(repository.as_str(), *key);
+            }
+            if checks.is_some() || findings.misled {
+                document.checks = checks;
             }
             for (repository, key) in seen {
                 document.insert(repository, key, today);
@@ -110,9 +142,22 @@ impl Document {
     fn begin(&mut self, host: &str) {
         if self.host != host {
             self.repositories.clear();
+            self.checks = None;
             host.clone_into(&mut self.host);
         }
         self.version = VERSION;
+    }
+
+    /// Whether that is worth writing the file.
+    fn is_news(&self, checks: Option<&Checks>, misled: bool) -> bool {
+        match (&self.checks, checks) {
+            (Some(_), None) => misled,
+            (None, None) => false,
+            (None, Some(_)) => true,
+            (Some(before), Some(now)) => {
+                before.looks != now.looks || is_stale(before.told, now.told)
+            }
+        }
     }
 
     fn day(&self, repository: &str, key: Key) -> Option<u32> {

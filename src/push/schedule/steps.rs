@@ -241,7 +241,7 @@ impl Schedule {
         };
         match &how {
             Ended::Put(sent_again) => self.note_sent_again(delivery, &nodes[node], sent_again),
-            Ended::Lacks(_) => return self.bring_after_all(delivery, node),
+            Ended::Lacks(lacking) => return self.bring_after_all(delivery, node, lacking),
             _ => {}
         }
         let state = &mut self.deliveries[delivery];

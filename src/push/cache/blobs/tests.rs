@@ -47,13 +47,25 @@ impl Site {
         let seen: Vec<_> = seen.iter().map(|(name, digest)| (name, digest)).collect();
         let missed = missed.iter().map(|(name, digest)| (name, key_of(digest)));
         let missed: Vec<_> = missed.collect();
-        let mut turn = Turn::at(self.dir.path());
-        blobs.remember(&mut turn, &seen, &missed, at(day));
+        let findings = Findings {
+            forgotten: missed,
+            ..found(seen)
+        };
+        blobs.remember(&mut Turn::at(self.dir.path()), &findings, at(day));
     }
 
     fn knows(&self, name: &str, blob: &str) -> bool {
-        let holdings = self.open().holdings();
+        let holdings = self.open().holdings(at(0));
         holdings.has(&repository(name), &digest(blob))
+    }
+}
+
+fn found<'a>(seen: Vec<(&'a Repository, &'a Digest)>) -> Findings<'a> {
+    Findings {
+        seen,
+        forgotten: Vec::new(),
+        checks: None,
+        misled: false,
     }
 }
 
@@ -93,8 +105,42 @@ fn a_later_push_knows_what_an_earlier_one_has_seen() {
     let other = Host::parse("r.example").unwrap();
     let (blobs, warning) = Blobs::open(site.dir.path(), &other);
     assert_eq!(warning, None);
-    let known = blobs.holdings().has(&repository("a"), &digest("y"));
+    let known = blobs.holdings(at(0)).has(&repository("a"), &digest("y"));
     assert!(!known, "of another port");
+}
+
+#[test]
+fn that_a_registry_checks_manifests_is_known_for_a_week() {
+    let site = Site::new();
+    let push = |checks: Option<&str>, misled: bool, day: u64| {
+        let findings = Findings {
+            checks,
+            misled,
+            ..found(Vec::new())
+        };
+        let mut turn = Turn::at(site.dir.path());
+        site.open().remember(&mut turn, &findings, at(day));
+    };
+    let looks = |day: u64| site.open().holdings(at(day)).looks().map(str::to_owned);
+    push(None, false, 100);
+    assert!(!site.path().exists());
+    push(Some("abc"), false, 100);
+    for (day, known) in [
+        (100, true),
+        (107, true),
+        (108, false),
+        (93, true),
+        (92, false),
+    ] {
+        assert_eq!(looks(day).is_some(), known, "{day}");
+    }
+    // It was not shown again, which says nothing.
+    push(None, false, 105);
+    assert_eq!(looks(107).as_deref(), Some("abc"));
+    push(Some("abd"), false, 105);
+    assert_eq!(looks(112).as_deref(), Some("abd"));
+    push(Some("abd"), true, 105);
+    assert_eq!(looks(105), None);
 }
 
 #[test]
@@ -148,7 +194,7 @@ fn the_least_recently_seen_make_room() {
         let seen = many(numbers);
         let seen: Vec<_> = seen.iter().map(|(name, digest)| (name, digest)).collect();
         let mut turn = Turn::at(site.dir.path());
-        site.open().remember(&mut turn, &seen, &[], at(day));
+        site.open().remember(&mut turn, &found(seen), at(day));
     };
     see(0..MOST_ENTRIES, 10);
     // All but three are seen again.
@@ -156,7 +202,7 @@ fn the_least_recently_seen_make_room() {
     see(MOST_ENTRIES..MOST_ENTRIES + 2, 15);
     let blobs = site.open();
     assert_eq!(blobs.known.entries(), MOST_ENTRIES);
-    let holdings = blobs.holdings();
+    let holdings = blobs.holdings(at(0));
     let all = many(0..MOST_ENTRIES + 2);
     let lost = all
         .iter()
@@ -181,7 +227,7 @@ fn the_file_stays_small_whatever_it_holds() {
     let x = digest("x");
     let seen: Vec<_> = names.iter().map(|name| (name, &x)).collect();
     let mut turn = Turn::at(site.dir.path());
-    site.open().remember(&mut turn, &seen, &[], at(10));
+    site.open().remember(&mut turn, &found(seen), at(10));
     let size = fs::metadata(site.path()).unwrap().len();
     let most = Document::MOST_BYTES as u64;
     assert!(size <= most && size > most / 2, "{size}");
@@ -291,5 +337,5 @@ fn what_others_may_have_written_is_not_used() {
     mode(0o602);
     let (blobs, warning) = Blobs::open(site.dir.path(), &site.host);
     assert!(warning.is_some_and(|why| why.ends_with("others can write to it")));
-    assert!(!blobs.holdings().has(&repository("a"), &digest("x")));
+    assert!(!blobs.holdings(at(0)).has(&repository("a"), &digest("x")));
 }

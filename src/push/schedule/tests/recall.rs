@@ -80,3 +80,56 @@ fn where_nothing_is_mounted_nothing_is_looked_for() {
         assert_eq!(played.holdings.forgotten().count(), forgotten);
     }
 }
+
+/// One that checks manifests, and has not shown it to this push.
+fn checking(blobs: &[&str]) -> World {
+    World {
+        names_missing: Some(100),
+        is_known_to_check: true,
+        ..world(blobs)
+    }
+}
+
+#[test]
+fn a_manifest_of_which_most_is_known_goes_first() {
+    let four = ["config", "one", "two", "three"];
+    for (known, there, offers, uploaded) in [
+        (&four[..], &four[..], 1, 0),
+        (&four[..3], &four[..], 1, 0),
+        (&four[..2], &four[..2], 1, 2),
+        (&four[..1], &four[..], 0, 0),
+        (&four[..], &four[..1], 1, 3),
+        (&[], &four[..], 0, 0),
+    ] {
+        let mut world = checking(there);
+        let mut played = schedule(&[(image(vec![node(&four)]), &["a:1"])]).knowing(in_a(known));
+        world.play(&mut played);
+        let context = format!("{known:?} {there:?}: {:?}", world.log);
+        assert_eq!(statuses(&played), [ImageStatus::Pushed], "{context}");
+        assert_eq!(world.count("OFFER"), offers, "{context}");
+        assert_eq!(world.count("Uploaded"), uploaded, "{context}");
+        let lost = known.len().saturating_sub(there.len());
+        assert_eq!(played.holdings.forgotten().count(), lost, "{context}");
+    }
+}
+
+#[test]
+fn who_misleads_is_offered_nothing_more() {
+    let mut world = checking(&["config"]);
+    world.names_missing = Some(1);
+    let images: [(Image, &[&str]); 2] = [
+        (image(vec![node(&["config", "one", "two"])]), &["a:1"]),
+        (image(vec![node(&["config", "one", "three"])]), &["a:2"]),
+    ];
+    let mut played = schedule(&images).knowing(in_a(&["config", "one", "two", "three"]));
+    played.limits.images = 1;
+    world.play(&mut played);
+    assert_eq!(
+        statuses(&played),
+        [ImageStatus::Pushed; 2],
+        "{:?}",
+        world.log
+    );
+    assert_eq!(world.count("OFFER"), 1, "{:?}", world.log);
+    assert!(played.is_misled());
+}

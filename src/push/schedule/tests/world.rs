@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) protected: HashSet<String>,
     /// It takes no manifest that lacks anything, and names so much of it.
     pub(super) names_missing: Option<usize>,
+    /// An earlier push has seen that.
+    pub(super) is_known_to_check: bool,
 }
 
 pub(super) type RepositoryName = String;
@@ -48,7 +50,9 @@ impl World {
     pub(super) fn play(&mut self, schedule: &mut Schedule) {
         while let Some(task) = schedule.next() {
             let how = self.answer(schedule, task);
-            schedule.allow_offers(self.names_missing.is_some());
+            let shows = self.names_missing.is_some() && !self.is_known_to_check;
+            schedule.allow_offers(shows);
+            schedule.allow_recalled_offers(self.is_known_to_check);
             schedule.ended(task, how);
         }
     }
