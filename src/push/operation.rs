@@ -201,7 +201,7 @@ impl Operation {
     ) -> Result<(), ErrorReport> {
         let memory = Arc::new(self.recall(&mut plan, tally, observers));
         let state = self.state.as_deref().map(State::open);
-        let mut holdings = match self.force {
+        let mut holdings = match self.force || self.verify {
             true => Holdings::default(),
             false => memory.holdings(),
         };
