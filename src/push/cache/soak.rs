@@ -11,13 +11,13 @@ use crate::image::compress::Method;
 use crate::image::digest::Digest;
 use crate::image::reference::{Host, Repository};
 use crate::image::source::Summary;
-use crate::push::cache::{Blobs, Cache, Layers, Turn};
+use crate::push::cache::{Blobs, Cache, Findings, Layers, Turn};
 use crate::push::plan::Compressed;
 use crate::registry::client::TokenService;
 use crate::soak::{Outcome, Target};
 
 const WORDS: &str = "\"version\":1 \"version\":2 \"hosts\": \"realm\": \"service\": \"told\": \"layers\": \"digest\": \"size\": \
-    \"used\": \"repositories\": \"host\": \"r.example\" \"a/b\" 18446744073709551615 4294967295 null sha256:";
+    \"used\": \"repositories\": \"host\": \"r.example\" \"checks\": \"looks\": \"a/b\" 18446744073709551615 4294967295 null sha256:";
 
 pub(in crate::push) fn targets() -> Vec<Target> {
     let target = |name, file: &'static str, example: String, read: fn(&Path) -> Outcome| {
@@ -107,18 +107,24 @@ fn compressed(folder: &Path) -> Outcome {
 
 fn held(folder: &Path) -> Outcome {
     let (before, warning) = Blobs::open(folder, &host());
-    let known = format!("{:?}", before.holdings()).len();
+    let known = format!("{:?}", before.holdings(now())).len();
     remember_blob(folder);
     let (again, still) = Blobs::open(folder, &host());
     let later = warning.as_ref().is_some_and(|why| why.contains("later"));
     assert!(later || still.is_none(), "{still:?}");
     let repository = Repository::parse("a/b").unwrap();
-    assert!(later || again.holdings().has(&repository, &Digest::of(b"blob")));
+    assert!(later || again.holdings(now()).has(&repository, &Digest::of(b"blob")));
     said(warning, folder).with(known.min(50))
 }
 
 fn remember_blob(folder: &Path) {
     let (blobs, _) = Blobs::open(folder, &host());
     let (repository, digest) = (Repository::parse("a/b").unwrap(), Digest::of(b"blob"));
-    blobs.remember(&mut Turn::at(folder), &[(&repository, &digest)], &[], now());
+    let findings = Findings {
+        seen: vec![(&repository, &digest)],
+        forgotten: Vec::new(),
+        checks: Some("0123456789ab"),
+        misled: false,
+    };
+    blobs.remember(&mut Turn::at(folder), &findings, now());
 }
