@@ -5,7 +5,7 @@ use crate::image::digest::Digest;
 use crate::image::reference::Repository;
 use crate::push::delivery::{DeliveryState, NodeState};
 use crate::push::homes::{State, Transfer};
-use crate::push::schedule::Schedule;
+use crate::push::schedule::{Reading, Schedule};
 use crate::registry::client::{Arrival, Delivery};
 
 impl Schedule {
@@ -63,7 +63,9 @@ impl Schedule {
                 return None;
             }
             let (digest, _) = self.plan.blobs[blob].resolved.as_ref()?;
-            Some((&self.plan.repositories[repository], digest))
+            let reading = self.readings.get(digest, repository);
+            let is_wrong = reading.is_some_and(Reading::is_wrong);
+            (!is_wrong).then_some((&self.plan.repositories[repository], digest))
         });
         blobs.chain(self.seen_manifests()).collect()
     }

@@ -73,6 +73,11 @@ impl Reading {
             .and_then(|outcome| outcome.as_ref().ok());
         matches!(outcome, Some(Verified::Right | Verified::Mended(_)))
     }
+
+    /// Whether it is known that the registry does not have it as it should be.
+    pub(crate) fn is_wrong(&self) -> bool {
+        matches!(self.outcome, Some(Err(_)))
+    }
 }
 
 impl Schedule {
@@ -191,7 +196,11 @@ impl Schedule {
                 let why = "cannot be verified: hoist does not know how to compute such a digest";
                 self.warn_of(repository, &format!("{what} {why}"));
             }
-            Ok(Verified::Right) | Err(_) => {}
+            Ok(Verified::Right) => {}
+            Err(_) => {
+                let repository = &self.plan.repositories[repository];
+                self.holdings.forget(repository, &digest);
+            }
         }
         let Some(reading) = self.readings.0.get_mut(&(digest, repository)) else {
             return;

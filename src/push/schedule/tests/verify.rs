@@ -86,6 +86,9 @@ fn what_stays_wrong_fails_those_who_need_it() {
             assert_eq!(bad, tags, "{rotten}");
         }
         assert!(played.is_over() && played.active == 0);
+        let bad = digest("bad");
+        let is_remembered = played.seen().iter().any(|(_, seen)| **seen == bad);
+        assert_eq!(is_remembered, rotten != bad.as_str(), "{rotten}");
         assert!(played.next().is_none());
     }
 }
