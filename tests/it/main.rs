@@ -20,6 +20,7 @@ mod cli_list;
 mod cli_push;
 mod cli_serve;
 mod cli_terminal;
+mod clock;
 mod compress;
 mod credentials;
 mod discovery;

@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use crate::clock::library;
 use crate::support::mounted::may_mount;
 use crate::support::registry::{Kind, PROGRAMS, program, skipped};
 
@@ -15,6 +16,14 @@ fn skipped_registries_and_programs_are_named() {
         // Not `eprintln`, which the harness swallows.
         let mut stderr = std::io::stderr();
         writeln!(stderr, "skipped, not on PATH: {}", names.join(", ")).unwrap();
+    }
+    if library().is_none() {
+        let mut stderr = std::io::stderr();
+        writeln!(
+            stderr,
+            "skipped, not installed: faketime, for clocks that jump"
+        )
+        .unwrap();
     }
     if !may_mount() {
         let mut stderr = std::io::stderr();
