@@ -5,8 +5,11 @@
 //! are sent again, never a push. What is written is not waited for to reach the disk: a machine that
 //! loses power forgets the last seconds.
 //!
-//! The lock on a file is its owner's: it is taken before the file has its name, and whoever gets it looks
-//! whether the file still has its name. A process that ends in whatever way lets go of it.
+//! The lock on a file is its owner's, and whoever gets it looks whether the file still has its name. A file
+//! without anything in it is none. A process that ends in whatever way lets go of its locks.
+//!
+//! A file costs 150 to 300 µs of a CPU, from when it is made until it is removed; half of that is the file
+//! system's journal. So blobs that take about as long to be sent have none.
 
 mod document;
 #[cfg(test)]
@@ -144,8 +147,8 @@ impl State {
         }))
     }
 
-    /// Writes `document` to a file of its own, and locks that.
-    fn write(&self, document: &Document) -> io::Result<(PathBuf, File)> {
+    /// Writes `document` to a new file, which has the lock from before there is anything in it.
+    fn write(&self, document: &Document, create: Create) -> Result<(PathBuf, File), Refused> {
         let folder = &self.0.folder;
         let made = self.0.made.get_or_init(|| {
             let made = private::create_folder(folder);
@@ -156,15 +159,24 @@ impl State {
             made.is_ok()
         });
         if !made {
-            return Err(io::ErrorKind::NotFound.into());
+            return Err(io::Error::from(io::ErrorKind::NotFound).into());
         }
-        let (beside, mut file) = private::create_beside(folder, &document.name())?;
-        let written = lock(&file).and_then(|()| file.write_all(&document.to_bytes()));
-        match written {
-            Ok(()) => Ok((beside, file)),
+        let (path, mut file) = match create {
+            Create::Itself => {
+                let path = self.path(document);
+                let options = &mut OpenOptions::new();
+                let file = private::open(options.create_new(true).write(true), &path)?;
+                (path, file)
+            }
+            Create::Beside => private::create_beside(folder, &document.name())?,
+        };
+        // Whoever was quicker holds a file with nothing in it, and removes it.
+        file.try_lock().map_err(io::Error::from)?;
+        match file.write_all(&document.to_bytes()) {
+            Ok(()) => Ok((path, file)),
             Err(error) => {
-                discard(&beside);
-                Err(error)
+                discard(&path);
+                Err(error.into())
             }
         }
     }
@@ -212,19 +224,10 @@ impl Sessions for State {
         }
         let mut document = Document::of(upload);
         document.take(session, SystemTime::now());
-        let (beside, file) = match self.write(&document) {
-            Ok(written) => written,
-            Err(error) => return self.not_written(&error),
-        };
-        match give_name(&beside, &self.path(&document)) {
-            Ok(()) => self.hold(document, None, file),
-            Err(error) => {
-                discard(&beside);
-                match error.kind() {
-                    io::ErrorKind::AlreadyExists => Claim::Busy,
-                    _ => self.not_written(&error),
-                }
-            }
+        match self.write(&document, Create::Itself) {
+            Ok((_, file)) => self.hold(document, None, file),
+            Err(Refused::Busy) => Claim::Busy,
+            Err(Refused::Io(error)) => self.not_written(&error),
         }
     }
 }
@@ -236,19 +239,13 @@ impl Kept for Held {
 
     fn replace(&mut self, session: &Remembered) -> bool {
         self.document.take(session, SystemTime::now());
-        let replaced = self.state.write(&self.document).and_then(|(beside, file)| {
-            let renamed = fs::rename(&beside, &self.path);
-            if renamed.is_err() {
-                discard(&beside);
-            }
-            renamed.map(|()| file)
-        });
-        match replaced {
-            Ok(file) => {
-                self.lock = file;
+        match self.rewrite() {
+            Ok(lock) => {
+                self.lock = lock;
                 true
             }
-            Err(error) => {
+            Err(Refused::Busy) => false,
+            Err(Refused::Io(error)) => {
                 self.state.not_written(&error);
                 discard(&self.path);
                 false
@@ -261,6 +258,27 @@ impl Kept for Held {
     }
 }
 
+impl Held {
+    /// Puts a file in the place of this one: nobody finds less than a whole one there.
+    fn rewrite(&self) -> Result<File, Refused> {
+        let (beside, file) = self.state.write(&self.document, Create::Beside)?;
+        let renamed = fs::rename(&beside, &self.path);
+        if renamed.is_err() {
+            discard(&beside);
+        }
+        Ok(renamed.map(|()| file)?)
+    }
+}
+
+/// Where a file is made.
+#[derive(Clone, Copy)]
+enum Create {
+    /// Where there is none.
+    Itself,
+    /// To take the place of another one.
+    Beside,
+}
+
 /// Why the lock of a file was not got.
 enum Refused {
     Busy,
@@ -269,13 +287,11 @@ enum Refused {
 
 impl From<io::Error> for Refused {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::WouldBlock => Self::Busy,
+            _ => Self::Io(error),
+        }
     }
-}
-
-fn lock(file: &File) -> io::Result<()> {
-    // Nobody else knows of it yet.
-    file.try_lock().map_err(io::Error::from)
 }
 
 /// A clock that was wrong when it was written must not keep a file for ever.
@@ -300,22 +316,6 @@ fn discard(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
         log::debug!("{} stays: {error}", path.display());
     }
-}
-
-/// Renames, where no file has that name.
-#[cfg(target_os = "linux")]
-fn give_name(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows that.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(from, to),
-        other => Ok(other?),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_name(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)
 }
 
 /// Whether `file` is what has the name `path`.

@@ -70,8 +70,8 @@ pub trait Kept: Send {
     fn forget(self: Box<Self>);
 }
 
-/// Smaller blobs are not remembered, in bytes: to write one down takes as long as to send it. Sixteen of
-/// them are less than 2 % of 256 MiB.
+/// Smaller blobs are not remembered, in bytes: to write one down takes about as long as to send it. As many
+/// as are sent at once, sixteen, are less than 2 % of 256 MiB.
 const WORTH_REMEMBERING: u64 = 256 << 10;
 /// So many bytes are confirmed before a session that moves with each of its pieces is written down again.
 const WORTH_REPLACING: u64 = 4 << 20;
