@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderName, HeaderValue, Method as Verb, Request as Message, Uri, header};
 use ureq::{Agent, SendBody};
@@ -115,6 +115,7 @@ impl Http {
 
     fn attempt(&self, request: Request<'_>, intake: &mut Intake<'_>) -> Result<Response, Failure> {
         let exchange = Rc::new(Exchange::new(self.stall_timeout, request.answer_timeout));
+        let began = Instant::now();
         let entered = exchange.enter();
         let outcome = self
             .switch
@@ -123,7 +124,11 @@ impl Http {
         drop(entered);
         outcome.map_err(|fault| {
             let fault = self.switch.check().err().unwrap_or(fault);
-            exchange.into_failure(fault)
+            let failure = exchange.into_failure(fault);
+            if failure.reused && failure.kind == FailureKind::Stalled {
+                self.switch.doubt.silence(began);
+            }
+            failure
         })
     }
 

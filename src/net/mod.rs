@@ -11,6 +11,7 @@ mod exchange;
 mod failure;
 mod http;
 mod intake;
+mod liveness;
 mod metered;
 mod proxy;
 mod redact;

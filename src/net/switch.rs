@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::failure::Fault;
+use super::liveness::Doubt;
 
 /// Starts on; once off it stays off.
 #[derive(Debug, Default)]
@@ -12,6 +13,7 @@ pub(super) struct Switch {
     off: AtomicBool,
     /// Weak, so that a socket closes when its connection is dropped.
     sockets: Mutex<Vec<Weak<TcpStream>>>,
+    pub(super) doubt: Doubt,
 }
 
 impl Switch {

@@ -16,6 +16,7 @@ use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport}
 use super::channel::{Channel, Peek};
 use super::exchange::{Exchange, Piece};
 use super::failure::{FailureKind, Fault};
+use super::liveness::Alive;
 use super::metered::ended_early;
 use super::switch::Switch;
 use super::tunnel::Relay;
@@ -34,6 +35,7 @@ pub(super) struct Wire {
     buffers: LazyBuffers,
     /// It has carried a request, or has been waiting for one.
     pub(super) aged: bool,
+    alive: Alive,
     /// Why nothing can be sent any more. Something may still be there to be read.
     broken: Option<Fault>,
     /// The first bytes of an early answer are in the input buffer.
@@ -52,6 +54,7 @@ impl Wire {
             switch,
             buffers: LazyBuffers::new(INPUT_BUFFER, OUTPUT_BUFFER),
             aged: false,
+            alive: Alive::now(),
             broken: None,
             answered: false,
             since_look: 0,
@@ -182,6 +185,7 @@ impl Wire {
             match self.channel.pull(room) {
                 Ok(read) => {
                     self.buffers.input_appended(read);
+                    self.alive = Alive::now();
                     return Ok(read);
                 }
                 Err(error) if is_pause(&error) => {
@@ -278,7 +282,7 @@ impl Transport for Wire {
     fn is_open(&mut self) -> bool {
         let over = self.relay.as_ref().is_some_and(Relay::is_over);
         let sound = self.broken.is_none() && !over && !self.spent && !self.switch.is_off();
-        sound && self.channel.peek() == Peek::Nothing
+        sound && self.switch.doubt.trusts(self.alive) && self.channel.peek() == Peek::Nothing
     }
 
     fn is_tls(&self) -> bool {

@@ -119,6 +119,29 @@ fn an_idle_connection_that_was_closed_is_not_used() {
 }
 
 #[test]
+fn idle_connections_that_are_dead_without_a_word_cost_one_stall_in_all() {
+    let gate = Gate::new();
+    let server = Scripted::start([on("GET", "/").then(held(&gate, answer(200)))]);
+    let proxy = Proxy::to(server.address());
+    let url = format!("http://{}/", proxy.address());
+    let http = impatient();
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| get(&http, &url))).collect();
+        gate.wait_for(4);
+        gate.open();
+        for asked in asking {
+            asked.join().unwrap().unwrap();
+        }
+    });
+    assert_eq!(proxy.connections(), 4);
+    proxy.forget();
+    let failure = assert_failure(get_now(&http, &url), FailureKind::Stalled, "no answer");
+    assert!(failure.reused);
+    get_now(&http, &url).unwrap();
+    assert_eq!(proxy.connections(), 5);
+}
+
+#[test]
 fn cuts_and_resets_are_told_from_stalls() {
     let server = Scripted::start([on("*", "/").then(answer(200).body(vec![b'x'; 100_000]))]);
     let proxy = Proxy::to(server.address());

@@ -37,6 +37,8 @@ struct State {
     /// Both ends of every connection, so that they end with the proxy and are held while stalled.
     sockets: Mutex<HashMap<usize, [TcpStream; 2]>>,
     connections: AtomicUsize,
+    /// Of connections below this number nothing gets through, either way.
+    forgotten: AtomicUsize,
     up: AtomicU64,
     down: AtomicU64,
     /// Bodies that began, up and down.
@@ -72,6 +74,7 @@ impl Proxy {
             struck: Mutex::default(),
             sockets: Mutex::default(),
             connections: AtomicUsize::new(0),
+            forgotten: AtomicUsize::new(0),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             bodies: Default::default(),
@@ -138,6 +141,14 @@ impl Proxy {
     /// Ends every open connection.
     pub(crate) fn hang_up(&self) {
         self.state.hang_up();
+    }
+
+    /// Leaves every open connection as it is, and lets nothing through any more: what a network does that
+    /// was away for long.
+    pub(crate) fn forget(&self) {
+        self.state
+            .forgotten
+            .store(self.connections(), Ordering::SeqCst);
     }
 
     /// How many were accepted so far.

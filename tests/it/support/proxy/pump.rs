@@ -81,7 +81,11 @@ impl Pump {
     }
 
     fn is_over(&self) -> bool {
-        self.shared.over.load(Ordering::SeqCst)
+        self.shared.over.load(Ordering::SeqCst) || self.is_forgotten()
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.connection < self.state.forgotten.load(Ordering::SeqCst)
     }
 
     /// Until the end of the stream, a fault or an error.
@@ -92,6 +96,9 @@ impl Pump {
                 .pace()
                 .map_or(buffer.len(), |(step, _)| step.min(buffer.len()));
             let read = self.from.read(&mut buffer[..most])?;
+            if self.is_forgotten() && read > 0 {
+                continue;
+            }
             if self.is_over() && !self.shared.vanished.load(Ordering::SeqCst) {
                 return Ok(());
             }
