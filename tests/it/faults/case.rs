@@ -73,7 +73,8 @@ impl Case {
 
     fn retries(&self) -> usize {
         match self.plan.has_end() {
-            true => self.plan.strikes() + 2,
+            // More than are needed, for the machine may be busy.
+            true => self.plan.strikes() + 5,
             // Half a minute of trying to connect would be free.
             false => usize::from(self.plan.ending != Ending::Fails(5, "unreachable")),
         }

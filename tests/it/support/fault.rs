@@ -51,8 +51,9 @@ impl Random {
     }
 }
 
-/// What hoist is told to wait for a byte.
-pub(crate) const STALL: Duration = Duration::from_secs(1);
+/// What hoist is told to wait for a byte: a registry on a machine that is busy with other tests may take
+/// its time, too.
+pub(crate) const STALL: Duration = Duration::from_millis(1500);
 /// How long hoist looks for a blob of which it does not know whether it arrived.
 const LOOKS: Duration = Duration::from_secs(15);
 
