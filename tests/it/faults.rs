@@ -23,7 +23,7 @@ use case::Case;
 
 const SEEDS: u64 = 50;
 /// Most of a run is waiting.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 
 #[test]
 fn seeds() {

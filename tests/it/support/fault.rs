@@ -110,7 +110,7 @@ impl Plan {
         };
         // Nothing of a layer gets through so little.
         let early = match direction {
-            Up => random.one_of(&[0, 100, 2_000, 10_000]),
+            Up => random.one_of(&[0, 100, 100, 10_000]),
             Down => random.one_of(&[0, 1, 20]),
         };
         match random.below(if flips { 7 } else { 6 }) {
@@ -181,7 +181,7 @@ fn passing(random: &mut Random) -> Fault {
         8 => Fault::pause(direction, random.milliseconds(10, 500)),
         9 => Fault::pause(direction, STALL + random.milliseconds(100, 600)),
         10 => Fault::slow(direction, 1 << 14, random.milliseconds(1, 20)),
-        _ => Fault::slow(Down, random.one_of(&[1, 4, 32]), Duration::from_millis(1)),
+        _ => Fault::slow(Down, random.one_of(&[4, 16, 64]), Duration::from_millis(1)),
     };
     let fault = match random.once_in(4) {
         true => fault.on(random.below(4) as usize),
