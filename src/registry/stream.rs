@@ -127,8 +127,10 @@ enum End {
 enum Closing {
     Done,
     TooLarge,
+    /// Who answered does not know the session.
+    Stranger,
     /// The session is of no use any more.
-    Lost(Halt),
+    Lost,
     /// The blob may be there, after these waits; else the session may be tried again.
     Open(Halt, &'static [u64]),
 }
@@ -241,6 +243,10 @@ impl<'a> Streaming<'a> {
                 let trouble = self.client.passing(self.operation, &answer);
                 Err(self.doubt(session, trouble.into()))
             }
+            (Reply::Gone, _) if session.may_be_elsewhere() => {
+                self.session = Some(session);
+                Ok(())
+            }
             (Reply::Gone, _) => Err(self.client.passing(self.operation, &answer).into()),
             // What is made while it is sent cannot be sent again where a redirect leads; pieces can.
             (Reply::TooLarge | Reply::Refused | Reply::WrongDigest, 400 | 411 | 413 | 501)
@@ -333,6 +339,10 @@ impl<'a> Streaming<'a> {
                 let trouble = self.client.passing(self.operation, &answer);
                 Err(self.doubt(session, trouble.into()))
             }
+            Reply::Gone if session.may_be_elsewhere() => {
+                self.session = Some(session);
+                Ok(None)
+            }
             Reply::Gone | Reply::WrongDigest => {
                 Err(self.client.passing(self.operation, &answer).into())
             }
@@ -349,7 +359,12 @@ impl<'a> Streaming<'a> {
     }
 
     /// PUT with the digest and the last bytes. False when something else has to be done first.
-    fn close(&mut self, session: Session, summary: &Summary, last: &[u8]) -> Result<bool, Halt> {
+    fn close(
+        &mut self,
+        mut session: Session,
+        summary: &Summary,
+        last: &[u8],
+    ) -> Result<bool, Halt> {
         let (from, sent) = (session.held(), last.len() as u64);
         let meter = self.task.meter;
         let target = session.location().with_digest(&summary.digest);
@@ -377,7 +392,12 @@ impl<'a> Streaming<'a> {
                     self.smaller(session, &answer, sent)?;
                     return Ok(false);
                 }
-                Closing::Lost(halt) => {
+                Closing::Stranger if session.may_be_elsewhere() => {
+                    self.session = Some(session);
+                    return Ok(false);
+                }
+                Closing::Stranger | Closing::Lost => {
+                    let halt = self.client.passing(self.operation, &answer).into();
                     // Perhaps by a PUT whose answer got lost.
                     if self.client.look_for(self.subject(summary), &[0])? {
                         return Ok(true);
@@ -405,7 +425,8 @@ impl<'a> Streaming<'a> {
         match read_reply(true, answer.status(), &refusal) {
             Reply::Taken => Closing::Done,
             Reply::TooLarge if sent > 0 => Closing::TooLarge,
-            Reply::Gone | Reply::OutOfStep | Reply::WrongDigest => Closing::Lost(passing()),
+            Reply::Gone => Closing::Stranger,
+            Reply::OutOfStep | Reply::WrongDigest => Closing::Lost,
             // A 503 asks for a pause first.
             Reply::Uncertain | Reply::Odd if answer.status() != 503 => {
                 Closing::Open(passing(), looks_after(answer.status()))

@@ -325,7 +325,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn closed(&mut self, session: Session, from: u64, answer: &Answer) -> Result<bool, Halt> {
+    fn closed(&mut self, mut session: Session, from: u64, answer: &Answer) -> Result<bool, Halt> {
         let refusal = answer.refusal();
         match read_reply(true, answer.status(), &refusal) {
             Reply::Taken => Ok(true),
@@ -337,6 +337,10 @@ impl Transfer<'_> {
             Reply::Uncertain | Reply::Odd if answer.status() != 503 => {
                 let trouble = self.client.passing(self.subject.operation, answer);
                 self.uncertain(session, trouble.into(), looks_after(answer.status()))
+            }
+            Reply::Gone if !self.record.is_old() && session.may_be_elsewhere() => {
+                self.session = Some(session);
+                Ok(false)
             }
             // Perhaps closed by a PUT whose answer got lost.
             Reply::Gone if self.client.look_for(self.subject, &[0])? => Ok(true),
@@ -393,6 +397,10 @@ impl Transfer<'_> {
             }
             Reply::Gone | Reply::WrongDigest if self.record.is_old() => {
                 self.record.forget();
+                Ok(())
+            }
+            Reply::Gone if session.may_be_elsewhere() => {
+                self.session = Some(session);
                 Ok(())
             }
             Reply::Gone => Err(self.client.passing(operation, answer).into()),

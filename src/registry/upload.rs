@@ -17,7 +17,14 @@ pub(super) struct Session {
     /// A question was answered with an error of the server.
     has_failed: bool,
     min_chunk: u64,
+    /// Answers in a row of somebody who does not know it.
+    strangers: u32,
 }
+
+/// With up to three replicas who take turns, one of them is who opened the session.
+const MOST_STRANGERS: u32 = 2;
+/// The least characters of a `_state` that begins with an HMAC.
+const SIGNATURE: usize = 43;
 
 /// What a session is to be sent next. Offsets count from the start of the blob, ends are exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +74,7 @@ impl Session {
             doubtful: false,
             has_failed: false,
             min_chunk,
+            strangers: 0,
         }
     }
 
@@ -78,6 +86,7 @@ impl Session {
             doubtful: true,
             has_failed: false,
             min_chunk: left.least,
+            strangers: 0,
         }
     }
 
@@ -125,10 +134,21 @@ impl Session {
     /// The registry has taken everything before `end`.
     pub(super) fn stored(&mut self, end: u64) {
         self.held = end;
+        self.strangers = 0;
     }
 
     pub(super) fn moved(&mut self, location: Target) {
         self.location = location;
+    }
+
+    /// Who answered does not know the session; whether the next may. Each process of distribution that
+    /// was given no `http.secret` knows none but its own, and a balancer may lead to another one:
+    /// <https://distribution.github.io/distribution/about/configuration/#http>
+    pub(super) fn may_be_elsewhere(&mut self) -> bool {
+        self.strangers += 1;
+        let state = self.location.path().split_once("_state=");
+        let is_signed = state.is_some_and(|(_, state)| state.len() >= SIGNATURE);
+        is_signed && self.strangers <= MOST_STRANGERS
     }
 
     /// How much the registry holds is no longer known.

@@ -44,6 +44,7 @@ mod push;
 mod rate;
 mod recalled;
 mod remembered;
+mod restarts;
 mod resume;
 mod secrets;
 mod sent_from_files;

@@ -68,6 +68,27 @@ pub(crate) fn nginx(identity: &Identity, behind: SocketAddr, lines: &str) -> Opt
     })
 }
 
+/// Gives each request to the next of `behind`, in plain http; none where it is not installed.
+pub(crate) fn balancer(behind: &[SocketAddr]) -> Option<Front> {
+    let servers: String = behind
+        .iter()
+        .map(|address| format!("server {address} max_fails=0;"))
+        .collect();
+    start("nginx", |dir, port| {
+        let dir = dir.display();
+        format!(
+            "daemon off;\nmaster_process off;\nuser root;\npid {dir}/pid;\nerror_log {dir}/errors;\n\
+             events {{ worker_connections 256; }}\n\
+             http {{\n  access_log {dir}/log;\n  client_body_temp_path {dir}/body;\n  \
+             proxy_temp_path {dir}/proxy;\n  fastcgi_temp_path {dir}/f;\n  uwsgi_temp_path {dir}/u;\n  \
+             scgi_temp_path {dir}/s;\n  upstream replicas {{ {servers} }}\n  server {{\n    \
+             listen 127.0.0.1:{port};\n    client_max_body_size 0;\n    \
+             location / {{ proxy_pass http://replicas; proxy_set_header Host $http_host; \
+             proxy_http_version 1.1; }}\n  }}\n}}\n"
+        )
+    })
+}
+
 fn start(name: &str, config: impl Fn(&Path, u16) -> String) -> Option<Front> {
     let program = program(name)?;
     // Somebody else may take the port between our asking for a free one and its use.

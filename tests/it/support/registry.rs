@@ -171,6 +171,10 @@ impl Registry {
             0 => tempfile::tempdir().unwrap(),
             bytes => room(bytes),
         };
+        Self::start_in(dir, kind, setup)
+    }
+
+    pub(crate) fn start_in(dir: TempDir, kind: Kind, setup: Setup) -> Self {
         let log = Arc::new(Log::default());
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let (running, address) = run(kind, &setup, dir.path(), free, &log);
