@@ -5,7 +5,7 @@ mod platforms;
 
 use std::sync::Arc;
 
-use crate::image::error::ImageError;
+use crate::image::error::{ImageError, legible};
 use crate::image::name::{FoundName, repository_of_path, resolve};
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
@@ -57,16 +57,19 @@ impl Filter {
     /// An index of which no smaller one can be made.
     pub fn apply(&self, mut image: Image) -> Result<Selection, ImageError> {
         if let Err(why) = self.choose_names(&mut image) {
-            return Ok(Selection::LeftOut(why));
+            return Ok(Selection::LeftOut(legible(&why)));
         }
         if let Err(why) = self.choose_platforms(&mut image)? {
-            return Ok(Selection::LeftOut(why));
+            return Ok(Selection::LeftOut(legible(&why)));
         }
         self.choose_foreign(&mut image);
         let note = self.choose_whole(&mut image)?;
         Ok(match self.refuse_size(image.stored_size()) {
             Some(why) => Selection::LeftOut(why),
-            None => Selection::Taken { image, note },
+            None => Selection::Taken {
+                image,
+                note: note.as_deref().map(legible),
+            },
         })
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::cli::usage::UsageError;
 use crate::cli::values;
+use crate::image::digest::quote;
 use crate::image::filter::Filter;
 use crate::image::reference::ReferenceError;
 use crate::net::Proxy;
@@ -38,9 +39,10 @@ impl<'a> Given<'a> {
         let text = self.text()?;
         if let Some((name, _)) = text.split_once(':') {
             let message = format!(
-                "the value of {} has a colon behind {name:?}: a user name has none, and a password is \
+                "the value of {} has a colon behind {}: a user name has none, and a password is \
                  never an argument",
-                self.called
+                self.called,
+                quote(name)
             );
             return Err(UsageError::new(message).hint("--password-stdin, --password-file"));
         }
