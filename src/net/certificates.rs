@@ -105,7 +105,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
         }
         Ok(key) => return Ok(key),
         Err(PemError::NoItemsFound) => "holds no private key".to_owned(),
-        Err(error) => format!("not readable as PEM: {error}"),
+        Err(error) => not_readable(&error),
     };
     Err(format!("{}: {problem}", path.display()))
 }
@@ -120,7 +120,20 @@ fn parse(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
         return Ok(vec![CertificateDer::from(bytes.to_vec())]);
     }
     let found = CertificateDer::pem_slice_iter(bytes).collect::<Result<_, _>>();
-    found.map_err(|error| format!("not readable as PEM: {error}"))
+    found.map_err(|error: PemError| not_readable(&error))
+}
+
+/// Its own words show the line that is wrong, and a key that lost its line ends is all one line.
+fn not_readable(error: &PemError) -> String {
+    let why = match error {
+        PemError::MissingSectionEnd { .. } => "a section has no END line",
+        PemError::IllegalSectionStart { .. } => {
+            "a BEGIN line is damaged, or goes on behind its dashes"
+        }
+        PemError::Base64Decode(_) => "what is in a section is no base64",
+        _ => "it is damaged",
+    };
+    format!("not readable as PEM: {why}")
 }
 
 fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
@@ -142,4 +155,38 @@ fn open(path: &Path) -> Result<File, String> {
 
 fn unreadable(path: &Path, error: &io::Error) -> String {
     format!("{}: {}", path.display(), reason(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_key_is_in_what_is_said_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        for (text, why) in [
+            (
+                "-----BEGIN PRIVATE KEY-----SECRET-----END PRIVATE KEY-----",
+                "no END line",
+            ),
+            ("-----BEGIN PRIVATE KEY-----SECRET", "BEGIN line"),
+            ("-----BEGIN PRIVATE KEY-----\nSECRET\n", "no END line"),
+            (
+                "-----BEGIN PRIVATE KEY-----\n!SECRET\n-----END PRIVATE KEY-----",
+                "no base64",
+            ),
+        ] {
+            fs::write(&path, text).unwrap();
+            for said in [read_key(&path).map(drop), read_chain(&path).map(drop)] {
+                let said = said.unwrap_err();
+                assert!(said.contains(why) || said.contains("holds no"), "{said}");
+                // As text, and as the numbers of its bytes.
+                assert!(
+                    !said.contains("SECRET") && !said.contains("83, 69, 67"),
+                    "{said}"
+                );
+            }
+        }
+    }
 }
