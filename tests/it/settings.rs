@@ -160,6 +160,10 @@ fn a_file_that_cannot_be_understood_is_exit_2_and_says_where_and_what() {
             "config.json is no configuration file: invalid type: integer `3`, expected an object of options of one registry",
         ),
         (
+            "{\"registries\": {\"r.io\": \"http://me:pw, expected @proxy\"}}",
+            "config.json is no configuration file: invalid type: string, expected an object of options of one registry",
+        ),
+        (
             "{\"registries\": {\"https://r.io\": {}}}",
             "line 1: \"https://r.io\" is not a host",
         ),

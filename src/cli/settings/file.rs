@@ -99,10 +99,25 @@ fn parse(bytes: &[u8], path: &Path) -> Result<File, UsageError> {
                 message: format!("{path}, line {}: {}", error.line(), fault.message),
                 ..fault
             },
-            None => UsageError::new(format!("{path} is no configuration file: {error}"))
-                .hint("hoist help config"),
+            None => {
+                let why = without_text(&error);
+                UsageError::new(format!("{path} is no configuration file: {why}"))
+                    .hint("hoist help config")
+            }
         }
     })
+}
+
+/// What serde_json says, without the text that was found instead: that may have the password of a proxy.
+fn without_text(error: &serde_json::Error) -> String {
+    let sentence = error.to_string();
+    let parts = sentence
+        .split_once(" \"")
+        .zip(sentence.rsplit_once(", expected "));
+    match parts {
+        Some(((found, _), (_, expected))) => format!("{found}, expected {expected}"),
+        None => sentence,
+    }
 }
 
 /// What is needed while a file is taken apart.
