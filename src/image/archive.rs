@@ -148,7 +148,9 @@ impl<'a> Archive<'a> {
     }
 
     pub(crate) fn images(&self) -> Result<Found, ImageError> {
-        let docker = self.list("manifest.json");
+        let docker = self
+            .list("manifest.json")
+            .filter(|_| self.begins_as_list("manifest.json"));
         let docker =
             docker.filter(|list| list.as_ref().map_or(true, |bytes| docker::is_list(bytes)));
         let is_layout = self.index.has("oci-layout")
@@ -168,6 +170,15 @@ impl<'a> Archive<'a> {
         }
         self.tell_damage(&mut found);
         Ok(found)
+    }
+
+    /// False when it is something else by its first bytes, all that is kept of it where the archive is
+    /// compressed.
+    fn begins_as_list(&self, name: &str) -> bool {
+        let head = self.member(name).and_then(|stored| docker::head(&stored));
+        head.map_or(true, |head| {
+            head.trim_ascii().is_empty() || docker::is_list(&head)
+        })
     }
 
     /// A member that lists images, if there is one.

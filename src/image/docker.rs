@@ -197,7 +197,7 @@ fn read_layer(name: &str, diff_id: Digest, archive: &dyn Members) -> Result<Laye
     })
 }
 
-fn head(stored: &Stored) -> Result<Vec<u8>, String> {
+pub(crate) fn head(stored: &Stored) -> Result<Vec<u8>, String> {
     let mut head = Vec::new();
     stored
         .open(0)
