@@ -28,20 +28,24 @@ pub(crate) fn targets() -> Vec<Target> {
     });
     vec![
         file.words(words.split(' ')),
-        Target::text("environment", ENVIRONMENTS, environment).words([
-            "\n",
-            "=",
-            "HOIST_JOBS=",
-            "HOIST_LOG=",
-            "HOIST_INSECURE=",
-            "HTTPS_PROXY=",
-            "NO_PROXY=",
-            "me:$$@",
-            "hoist=debug,",
-        ]),
-        Target::text("command line", LINES, line).words([
-            "\n", "--", "-", "=", "--jobs", "--map", "-vv", "--tag", "\n-\n",
-        ]),
+        Target::text("environment", ENVIRONMENTS, environment)
+            .words([
+                "\n",
+                "=",
+                "HOIST_JOBS=",
+                "HOIST_LOG=",
+                "HOIST_INSECURE=",
+                "HTTPS_PROXY=",
+                "NO_PROXY=",
+                "me:$$@",
+                "hoist=debug,",
+            ])
+            .longest(1 << 10),
+        Target::text("command line", LINES, line)
+            .words([
+                "\n", "--", "-", "=", "--jobs", "--map", "-vv", "--tag", "\n-\n",
+            ])
+            .longest(1 << 10),
         Target::text("size", ["16MiB", "1.5G", "0", "10MB", "17"], size).words([
             "K",
             "M",
