@@ -3,7 +3,7 @@
 //!
 //! Nothing here is needed: what is not there, is not to be trusted or cannot be written costs bytes that
 //! are sent again, never a push. What is written is not waited for to reach the disk: a machine that
-//! loses power forgets the last seconds.
+//! loses power forgets what was opened in the last half minute or so.
 //!
 //! The lock on a file is its owner's, and whoever gets it looks whether the file still has its name. A file
 //! without anything in it is none. A process that ends in whatever way lets go of its locks.
