@@ -11,6 +11,7 @@ use crate::cli::logging;
 use crate::cli::options::{self, Opt, Take};
 use crate::cli::settings::{Setting, Value};
 use crate::cli::usage::{UsageError, nearest};
+use crate::image::digest::quote;
 use crate::image::name::Rename;
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
@@ -248,7 +249,7 @@ fn operand(typed: &mut Args, value: OsString) -> Result<(), UsageError> {
             || "hoist --help".to_owned(),
             |meant| format!("hoist {meant}"),
         );
-        UsageError::new(format!("unknown command {name:?}")).hint(hint)
+        UsageError::new(format!("unknown command {}", quote(&name))).hint(hint)
     })?;
     typed.command = Some(command);
     Ok(())
@@ -285,7 +286,8 @@ fn unknown(command: Option<Command>, typed: &str) -> UsageError {
 fn lexical(error: &lexopt::Error) -> UsageError {
     match error {
         lexopt::Error::UnexpectedValue { option, value } => {
-            UsageError::new(format!("{option} takes no value, and was given {value:?}"))
+            let value = quote(&value.to_string_lossy());
+            UsageError::new(format!("{option} takes no value, and was given {value}"))
         }
         other => UsageError::new(other.to_string()),
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::args::{Args, Output};
 use crate::cli::usage::{UsageError, nearest};
 use crate::cli::{Exit, Streams, Surroundings, folders, logging, results, summary};
+use crate::image::digest::quote;
 use crate::observe::text::{bytes, count, safe};
 use crate::push::cache::inventory::{self, Entry, Freed, Kind};
 use crate::push::report::ErrorReport;
@@ -68,7 +69,9 @@ fn settled(args: Args, around: &Surroundings) -> Result<(Deed, PathBuf), UsageEr
         .map(|operand| operand.to_string_lossy());
     let (deed, more) = (operands.next(), operands.next());
     if let Some(more) = more {
-        return Err(UsageError::new(format!("one at a time: what is {more:?}?")).hint(USAGE));
+        return Err(
+            UsageError::new(format!("one at a time: what is {}?", quote(&more))).hint(USAGE),
+        );
     }
     let deed = match deed.as_deref() {
         None => Deed::Show,
@@ -78,7 +81,7 @@ fn settled(args: Args, around: &Surroundings) -> Result<(Deed, PathBuf), UsageEr
             let meant = nearest(other, ["prune", "clear"]);
             let hint =
                 meant.map_or_else(|| USAGE.to_owned(), |meant| format!("hoist cache {meant}"));
-            return Err(UsageError::new(format!("hoist cache cannot {other:?}")).hint(hint));
+            return Err(UsageError::new(format!("hoist cache cannot {}", quote(other))).hint(hint));
         }
     };
     if args.older_than.is_some() && !matches!(deed, Deed::Prune(_)) {

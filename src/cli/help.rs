@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::cli::args::Command;
 use crate::cli::options::{Opt, SECTIONS, Take};
 use crate::cli::usage::{UsageError, nearest};
+use crate::image::digest::quote;
 
 const WIDTH: usize = 80;
 /// Where the explanations of options begin.
@@ -46,7 +47,8 @@ pub(crate) fn topic(operands: &[OsString]) -> Result<String, UsageError> {
     let topic = topic.to_string_lossy();
     if let Some(extra) = operands.get(1) {
         return Err(UsageError::new(format!(
-            "one topic at a time: what is {extra:?}?"
+            "one topic at a time: what is {}?",
+            quote(&extra.to_string_lossy())
         )));
     }
     let commands = Command::ALL.iter();
@@ -63,7 +65,7 @@ pub(crate) fn topic(operands: &[OsString]) -> Result<String, UsageError> {
         || format!("one of {}", known.join(", ")),
         |meant| format!("hoist help {meant}"),
     );
-    Err(UsageError::new(format!("no help on {topic:?}")).hint(hint))
+    Err(UsageError::new(format!("no help on {}", quote(&topic))).hint(hint))
 }
 
 /// `hoist COMMAND --help`.

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::cli::Surroundings;
 use crate::cli::args::Args;
 use crate::cli::usage::UsageError;
+use crate::image::digest::quote;
 use crate::image::reference::Host;
 use crate::net::Secret;
 use crate::registry::client::{Credentials, Keychain, Login};
@@ -34,7 +35,8 @@ pub(crate) fn keychain(
     }
     if let Some(username) = &args.username {
         return Err(UsageError::new(format!(
-            "no password for user {username:?}: a password is never an argument"
+            "no password for user {}: a password is never an argument",
+            quote(username)
         ))
         .hint("--password-stdin, and the password on standard input"));
     }

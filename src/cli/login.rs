@@ -18,6 +18,7 @@ use crate::cli::signals::{self, Signal};
 use crate::cli::terminal::Terminal;
 use crate::cli::usage::UsageError;
 use crate::cli::{Exit, Streams, Surroundings, identity, logging, network, summary};
+use crate::image::digest::quote;
 use crate::image::reference::Host;
 use crate::net;
 use crate::observe::console::Console;
@@ -130,11 +131,19 @@ pub(super) fn host(settings: &Settings, usage: &str) -> Result<Host, UsageError>
     let [typed] = operands.as_slice() else {
         let message = match operands.get(1) {
             None => "no registry".to_owned(),
-            Some(extra) => format!("one registry at a time: what is {extra:?}?"),
+            Some(extra) => format!(
+                "one registry at a time: what is {}?",
+                quote(&extra.to_string_lossy())
+            ),
         };
         return Err(UsageError::new(message).hint(usage));
     };
-    let wrong = || UsageError::new(format!("{typed:?} is no registry"));
+    let wrong = || {
+        UsageError::new(format!(
+            "{} is no registry",
+            quote(&typed.to_string_lossy())
+        ))
+    };
     let text = typed.to_str().ok_or_else(wrong)?;
     let mut schemes = ["https://", "http://"].iter();
     let bare = schemes.find_map(|scheme| text.strip_prefix(scheme));

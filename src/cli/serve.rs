@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cli::args::Args;
 use crate::cli::usage::UsageError;
 use crate::cli::{Exit, Streams, Surroundings, logging, summary};
+use crate::image::digest::quote;
 use crate::observe::console::Console;
 use crate::observe::text::safe;
 use crate::serve::{Access, Options, Server};
@@ -77,7 +78,10 @@ fn settled(args: &Args) -> Result<Options, UsageError> {
             Ok(options)
         }
         [_, extra, ..] => {
-            let message = format!("one folder at a time: what is {extra:?}?");
+            let message = format!(
+                "one folder at a time: what is {}?",
+                quote(&extra.to_string_lossy())
+            );
             Err(UsageError::new(message).hint(USAGE))
         }
     }

@@ -8,6 +8,7 @@ use crate::cli::args::{Args, Codec, Progress};
 use crate::cli::settings::Settings;
 use crate::cli::usage::UsageError;
 use crate::cli::{Surroundings, folders, identity, limits, logging, naming, network};
+use crate::image::digest::quote;
 use crate::image::filter::Filter;
 use crate::image::name::Destination;
 use crate::image::stdin::{self, Input, StandardInput};
@@ -181,9 +182,12 @@ fn operands(
                        --password-stdin exclude each other";
         return Err(UsageError::new(message));
     }
-    let text = last
-        .to_str()
-        .ok_or_else(|| UsageError::new(format!("destination {last:?} is not UTF-8")))?;
+    let text = last.to_str().ok_or_else(|| {
+        UsageError::new(format!(
+            "destination {} is not UTF-8",
+            quote(&last.to_string_lossy())
+        ))
+    })?;
     let sources = sources(operands)?;
     let destination = Destination::parse(text, &|path| path.exists()).map_err(|error| {
         let error = UsageError::reference(&error);

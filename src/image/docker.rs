@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::image::config::{Config, MAX_CONFIG};
-use crate::image::digest::Digest;
+use crate::image::digest::{Digest, quote};
 use crate::image::oci::json_error;
 use crate::image::platform::Platform;
 use crate::image::source::{Body as _, Layer, LayerForm, Parts, Place, Stored};
@@ -212,13 +212,6 @@ fn digest_in_name(name: &str) -> Option<&str> {
     let hex = name.strip_suffix(".json").unwrap_or(name);
     let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     (hex.len() == 64 && hex.bytes().all(is_hex)).then_some(hex)
-}
-
-/// The start of a name from an archive, fit for a sentence.
-fn quote(name: &str) -> String {
-    let end = name.char_indices().nth(100).map_or(name.len(), |(i, _)| i);
-    let more = if end < name.len() { "…" } else { "" };
-    format!("{:?}{more}", &name[..end])
 }
 
 #[cfg(test)]

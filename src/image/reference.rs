@@ -297,7 +297,7 @@ fn check_component(component: &str) -> Result<(), String> {
     }
     let mut separators = component.split(alphanumeric).filter(|run| !run.is_empty());
     match separators.find(|run| !is_separator(run)) {
-        Some(run) => Err(format!("{run:?} cannot join letters and digits")),
+        Some(run) => Err(format!("{} cannot join letters and digits", quote(run))),
         None => Ok(()),
     }
 }

@@ -19,6 +19,7 @@ use crate::cli::folders;
 use crate::cli::options::{self, Form, Opt, Scope, Take};
 use crate::cli::settings::{Environment, Setting, Value, contradictions};
 use crate::cli::usage::{UsageError, nearest};
+use crate::image::digest::quote;
 use crate::image::reference::Host;
 
 /// Nobody writes a longer one by hand, in bytes.
@@ -216,7 +217,7 @@ fn mistyped(option: &Opt, json: &Json) -> UsageError {
 }
 
 fn twice(key: &str) -> UsageError {
-    UsageError::new(format!("{key:?} is there twice"))
+    UsageError::new(format!("{} is there twice", quote(key)))
 }
 
 /// Where a key stands.
@@ -246,7 +247,7 @@ impl Place {
     }
 
     fn unknown(self, key: &str) -> UsageError {
-        let error = UsageError::new(format!("unknown key {key:?}"));
+        let error = UsageError::new(format!("unknown key {}", quote(key)));
         let options = options::settable().filter(|option| self.has(option));
         let sections = (self == Self::Top).then_some(REGISTRIES);
         let known = options.map(|option| option.long).chain(sections);

@@ -11,6 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use crate::image::digest::quote;
 use crate::net::Secret;
 use crate::registry::credentials::Login;
 use crate::registry::keychain::object::Object;
@@ -128,7 +129,7 @@ fn login(key: &str, entry: &RawValue) -> Result<Option<Login>, Damage> {
     if entry.get() == "null" {
         return Ok(None);
     }
-    let wrong = |what: &str| Damage(format!("has auths.{key:?}{what}"));
+    let wrong = |what: &str| Damage(format!("has auths.{}{what}", quote(key)));
     let fields = Object::parse(entry.get()).map_err(|_| wrong(" that is no object"))?;
     let text = |name: &str| {
         let Some(value) = fields.get(name) else {
