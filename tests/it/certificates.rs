@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::support::archives::{ImageSpec, layout};
 use crate::support::command::{Command, Output, hoist};
-use crate::support::registry::program;
+use crate::support::programs::program;
 use crate::support::scripted::{Scripted, answer, on};
 use crate::support::tls::{Authority, Identity, server_showing};
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tempfile::{TempDir, tempdir};
 
 use crate::support::archives::{ImageSpec, layout};
-use crate::support::registry::{Kind, Registry, on_path};
+use crate::support::programs::on_path;
+use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Gate, Scripted, held, on, pass};
 
 /// A terminal in which a command runs; after its end it shows `exit=CODE`.

@@ -11,8 +11,9 @@ use hoist::image::source::StreamBody as _;
 use hoist::pool::workers::Workers;
 
 use crate::support::archives::{ImageSpec, docker_archive};
+use crate::support::programs::{on_path, program};
 use crate::support::pushing::push;
-use crate::support::registry::{Kind, Registry, on_path, program};
+use crate::support::registry::{Kind, Registry};
 
 /// Each reads gzip on standard input and writes what was in it. The one in Python stops at the end of the
 /// first member and fails when anything is behind it.

@@ -13,8 +13,9 @@ use tempfile::tempdir;
 use crate::support::archives::{ImageSpec, Layout, docker_archive, layout, oci_archive};
 use crate::support::command::{Output, hoist};
 use crate::support::members::Members;
+use crate::support::programs::on_path;
 use crate::support::pushing::{arrived, push, read_back};
-use crate::support::registry::{Kind, Registry, on_path};
+use crate::support::registry::{Kind, Registry};
 
 fn app(seed: u64) -> ImageSpec {
     ImageSpec::new(&format!("team/app-{seed}:1")).layer(seed, 2_000)

@@ -10,8 +10,9 @@ use crate::support::archives::{
     layout,
 };
 use crate::support::command::hoist;
+use crate::support::programs::on_path;
 use crate::support::pushing::{arrived, push, read_back};
-use crate::support::registry::{Kind, Registry, available, on_path};
+use crate::support::registry::{Kind, Registry, available};
 
 /// A folder with one source of each form; returns the names and digests that are known beforehand.
 fn one_of_each(dir: &Path) -> Vec<(&'static str, Digest)> {

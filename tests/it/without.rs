@@ -5,7 +5,8 @@ use std::io::Write as _;
 
 use crate::clock::library;
 use crate::support::mounted::may_mount;
-use crate::support::registry::{Kind, PROGRAMS, program, skipped};
+use crate::support::programs::{PROGRAMS, program};
+use crate::support::registry::{Kind, skipped};
 
 /// `HOIST_TEST_REQUIRE=distribution2,zot` turns what it names from skipped into failed.
 #[test]

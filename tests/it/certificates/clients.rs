@@ -8,7 +8,8 @@ use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 use super::{LOCAL, Scene, assert_unreachable, assert_usage, openssl};
 use crate::support::command::hoist;
 use crate::support::fronts::nginx;
-use crate::support::registry::{Kind, Registry, Setup, Tls, program};
+use crate::support::programs::program;
+use crate::support::registry::{Kind, Registry, Setup, Tls};
 use crate::support::tls::Authority;
 
 #[test]

@@ -8,7 +8,8 @@ use tempfile::tempdir;
 
 use crate::support::archives::{ImageSpec, layout};
 use crate::support::command::hoist;
-use crate::support::registry::{Kind, Registry, Setup, program as program_at};
+use crate::support::programs::program as program_at;
+use crate::support::registry::{Kind, Registry, Setup};
 
 const KINDS: [Kind; 2] = [Kind::Distribution2, Kind::Distribution3];
 

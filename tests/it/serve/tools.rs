@@ -7,7 +7,8 @@ use hoist::image::digest::Digest;
 use hoist::image::media::OCI_MANIFEST;
 
 use super::small_image;
-use crate::support::registry::{Kind, Registry, on_path};
+use crate::support::programs::on_path;
+use crate::support::registry::{Kind, Registry};
 
 /// What the tool writes to standard output; none where it is not there.
 fn output(program: &str, args: &[&str]) -> Option<Vec<u8>> {

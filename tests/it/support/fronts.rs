@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::registry::program;
+use super::programs::program;
 use super::tls::Identity;
 
 pub(crate) struct Front {

@@ -12,6 +12,7 @@ pub(crate) mod issuer;
 pub(crate) mod members;
 pub(crate) mod mounted;
 pub(crate) mod packing;
+pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod pushing;
 pub(crate) mod registry;
