@@ -1,34 +1,20 @@
 //! `--force`: what a registry says it has counts for nothing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::archives::{ImageSpec, Layout, docker_archive, layout};
+use crate::support::archives::{ImageSpec, docker_archive, layout};
 use crate::support::command::hoist;
-use crate::support::pushing::{count, push, read_back, requests};
+use crate::support::pushing::{count, largest, push, read_back, requests};
 use crate::support::registry::{Kind, Registry, Setup, available};
 use crate::support::scripted::{Scripted, close_after, on};
+use crate::support::sources::Sources;
 
 /// What is sent by force, and nothing besides.
 const FORCED: [&str; 4] = ["POST upload", "PATCH upload", "PUT upload", "PUT manifest"];
-
-/// Where distribution keeps the bytes of a blob.
-fn data(registry: &Registry, digest: &str) -> PathBuf {
-    let hex = digest.strip_prefix("sha256:").unwrap();
-    let blobs = registry.storage().join("docker/registry/v2/blobs/sha256");
-    blobs.join(&hex[..2]).join(hex).join("data")
-}
-
-/// Digest and size of the largest blob.
-fn largest(report: &Value) -> (String, u64) {
-    let blobs = report["images"][0]["blobs"].as_array().unwrap();
-    let size = |blob: &&Value| blob["size"].as_u64().unwrap();
-    let blob = blobs.iter().max_by_key(size).unwrap();
-    (blob["digest"].as_str().unwrap().to_string(), size(&blob))
-}
 
 #[track_caller]
 fn expect_all_uploaded(report: &Value) {
@@ -60,7 +46,7 @@ fn a_blob_that_was_lost_without_a_trace_is_brought_back() {
             &[ImageSpec::new("app:1").layer(1, 300_000).layer(2, 5_000)],
         );
         let first = push(dir.path(), &registry, "app", &[]).expect_code(0);
-        let lost = data(&registry, &largest(&first.json()).0);
+        let lost = registry.stored(&largest(&first.json(), "app").0);
         fs::remove_file(&lost).unwrap();
         for destination in ["app", "app:2"] {
             push(dir.path(), &registry, destination, &[]).expect_code(0);
@@ -79,24 +65,13 @@ fn a_blob_that_was_lost_without_a_trace_is_brought_back() {
 #[test]
 fn all_is_sent_and_nothing_is_asked() {
     let dir = tempdir().unwrap();
-    let simple = dir.path().join("simple");
-    let specs = [ImageSpec::new("app:1").layer(1, 300_000).layer(2, 5_000)];
-    layout(&simple, &specs);
-    let nested = dir.path().join("nested");
-    let mut many = Layout::create(&nested);
-    let leaves: Vec<Value> = (0..2)
-        .map(|n| many.image(&ImageSpec::new("app:1").layer(7, 9_000).layer(10 + n, 4_000)))
-        .collect();
-    let inner = many.index(&leaves[..1]);
-    let outer = many.index(&[inner, leaves[0].clone(), leaves[1].clone()]);
-    many.enter(outer, Some("app:1"));
-    many.finish();
-    let docker = dir.path().join("docker.tar");
-    let two_names = ImageSpec::new("app:1").also("app:2").also("other/app:1");
-    let two_names = two_names.layer(1, 300_000).layer(2, 3 << 20);
-    docker_archive(&docker, &[two_names]);
+    let sources = Sources::new(dir.path());
     // Sessions, blobs and manifests: of the index are two configs, three layers and four manifests.
-    for (source, blobs, manifests) in [(&simple, 3, 1), (&nested, 5, 4), (&docker, 6, 3)] {
+    for (source, blobs, manifests) in [
+        (&sources.simple, 3, 1),
+        (&sources.nested, 5, 4),
+        (&sources.docker, 6, 3),
+    ] {
         for kind in available() {
             let registry = Registry::start(kind);
             let cache = dir.path().join(format!("{kind:?}"));
@@ -141,7 +116,7 @@ fn an_answer_that_is_lost_is_not_made_up_for_by_a_question() {
         assert_eq!(report["retries"], u32::from(again));
         let sent = report["bytes"]["uploaded"].as_u64().unwrap();
         let total = report["bytes"]["total"].as_u64().unwrap();
-        let again = if again { largest(&report).1 } else { 0 };
+        let again = if again { largest(&report, "app").1 } else { 0 };
         assert!(sent >= total + again, "{report:#}");
         assert!(server.requests().iter().all(|r| r.method != "HEAD"));
         read_back(&registry, &report);

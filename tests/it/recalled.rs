@@ -1,66 +1,14 @@
 //! What earlier pushes have brought to a registry is made use of by later ones, from the cache.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tempfile::{TempDir, tempdir};
 
 use crate::support::archives::{ImageSpec, docker_archive, layout};
-use crate::support::command::{Output, hoist};
-use crate::support::pushing::{count, push, read_back, requests};
-use crate::support::registry::{Kind, Registry, available};
-
-/// A registry of its own with a cache of its own.
-struct Site {
-    registry: Registry,
-    dir: TempDir,
-}
-
-impl Site {
-    fn new(kind: Kind) -> Self {
-        Self {
-            registry: Registry::start(kind),
-            dir: tempdir().unwrap(),
-        }
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.dir.path().join("cache")
-    }
-
-    fn layout(&self, spec: &ImageSpec) -> PathBuf {
-        let path = self.dir.path().join("layout");
-        fs::remove_dir_all(&path).ok();
-        layout(&path, std::slice::from_ref(spec));
-        path
-    }
-
-    fn push(&self, source: &Path, path: &str) -> Output {
-        let cache = self.cache();
-        let options = ["--cache-dir", cache.to_str().unwrap()];
-        push(source, &self.registry, path, &options)
-    }
-
-    /// The report of a push that goes well, and its requests.
-    fn pushed(&self, source: &Path, path: &str) -> (Value, Vec<String>) {
-        let before = self.registry.access().len();
-        let report = self.push(source, path).expect_code(0).json();
-        let sent = requests(&self.registry, before);
-        read_back(&self.registry, &report);
-        (report, sent)
-    }
-
-    /// The file of its registry, and what it says.
-    fn known(&self) -> (PathBuf, String) {
-        let entries = fs::read_dir(self.cache()).unwrap();
-        let mut paths = entries.map(|entry| entry.unwrap().path());
-        let is_it = |path: &PathBuf| path.to_str().unwrap().contains("/blobs-");
-        let path = paths.find(is_it).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        (path, text)
-    }
-}
+use crate::support::command::hoist;
+use crate::support::pushing::count;
+use crate::support::registry::{Kind, available};
+use crate::support::site::Site;
 
 fn app() -> ImageSpec {
     (0..4).fold(ImageSpec::new("app:1"), |spec, seed| {
@@ -132,7 +80,7 @@ fn what_is_gone_is_uploaded_and_forgotten() {
         let root = first["images"][0]["digest"].as_str().unwrap();
         let lost = first["images"][0]["blobs"][1]["digest"].as_str().unwrap();
         let (_, lost_hex) = lost.split_once(':').unwrap();
-        assert!(site.known().1.contains(lost_hex));
+        assert!(fs::read_to_string(site.known()).unwrap().contains(lost_hex));
         for path in [
             format!("/v2/one/manifests/{root}"),
             format!("/v2/one/blobs/{lost}"),
@@ -150,7 +98,7 @@ fn what_is_gone_is_uploaded_and_forgotten() {
             };
             assert_eq!(blob["status"], expected, "{kind:?}: {blob}");
         }
-        let known: Value = serde_json::from_str(&site.known().1).unwrap();
+        let known: Value = serde_json::from_slice(&fs::read(site.known()).unwrap()).unwrap();
         let holds = |repository: &str| {
             let days = &known["repositories"][repository];
             let mut days = days.as_object().unwrap().values();
@@ -166,13 +114,7 @@ fn a_registry_that_has_lost_all_gets_all() {
     for kind in available() {
         let mut site = Site::new(kind);
         site.pushed(&site.layout(&app()), "one:1");
-        let (old_path, old) = site.known();
-        fs::remove_file(old_path).unwrap();
-        let old_host = site.registry.host();
-        site.registry = Registry::start(kind);
-        site.pushed(&site.layout(&ImageSpec::new("app:1")), "else:1");
-        let (path, _) = site.known();
-        fs::write(path, old.replace(&old_host, &site.registry.host())).unwrap();
+        site.lose_all();
         let source = site.layout(&app());
         let (report, sent) = site.pushed(&source, "two:1");
         let bytes = &report["bytes"];
@@ -203,7 +145,7 @@ fn pushes_at_the_same_time_keep_what_each_has_seen() {
     for push in running {
         push.wait().expect_code(0);
     }
-    let known: Value = serde_json::from_str(&site.known().1).unwrap();
+    let known: Value = serde_json::from_slice(&fs::read(site.known()).unwrap()).unwrap();
     let repositories = known["repositories"].as_object().unwrap();
     let names: Vec<&String> = repositories.keys().collect();
     assert_eq!(names, ["app0", "app1", "app2", "app3"]);

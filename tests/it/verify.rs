@@ -1,15 +1,16 @@
 //! `--verify`: what was pushed, or was there, is read back; what is wrong is sent again.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::support::archives::{ImageSpec, Layout, docker_archive, layout};
+use crate::support::archives::{ImageSpec, layout};
 use crate::support::command::hoist;
-use crate::support::pushing::{count, push, read_back, requests};
+use crate::support::pushing::{count, largest, push, read_back, requests};
 use crate::support::registry::{Kind, Registry, available};
+use crate::support::sources::Sources;
 
 mod cuts;
 mod refusals;
@@ -26,36 +27,6 @@ fn images(dir: &Path) {
     );
 }
 
-/// Digest and size of the largest blob of the image that was pushed to `repository`.
-fn largest(report: &Value, repository: &str) -> (String, u64) {
-    let images = report["images"].as_array().unwrap();
-    let blobs = images.iter().flat_map(|i| i["blobs"].as_array().unwrap());
-    let blobs = blobs.filter(|blob| blob["repository"] == repository);
-    let blob = blobs.max_by_key(|b| b["size"].as_u64().unwrap()).unwrap();
-    let digest = blob["digest"].as_str().unwrap().to_string();
-    (digest, blob["size"].as_u64().unwrap())
-}
-
-/// The file in which a registry keeps a blob.
-fn stored(registry: &Registry, digest: &str) -> PathBuf {
-    let hex = digest.strip_prefix("sha256:").unwrap();
-    let mut folders = vec![registry.storage()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let is_named = |of: &Path| of.file_name().is_some_and(|name| name == hex);
-            let is_data = path.ends_with("data") && path.parent().is_some_and(is_named);
-            if path.is_file() && (is_named(&path) || is_data) {
-                return path;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            }
-        }
-    }
-    panic!("{digest} is not stored");
-}
-
 #[track_caller]
 fn expect_verified(report: &Value) {
     for image in report["images"].as_array().unwrap() {
@@ -65,37 +36,19 @@ fn expect_verified(report: &Value) {
     }
 }
 
-/// Source, its blobs, its manifests and tags.
-fn sources(dir: &TempDir) -> [(PathBuf, usize, usize); 3] {
-    let simple = dir.path().join("simple");
-    layout(
-        &simple,
-        &[ImageSpec::new("app:1").also("app:2").layer(1, 300_000)],
-    );
-    let nested = dir.path().join("nested");
-    let mut many = Layout::create(&nested);
-    let leaves: Vec<Value> = (0..2)
-        .map(|n| many.image(&ImageSpec::new("app:1").layer(7, 9_000).layer(10 + n, 4_000)))
-        .collect();
-    let inner = many.index(&leaves[..1]);
-    let outer = many.index(&[inner, leaves[0].clone(), leaves[1].clone()]);
-    many.enter(outer, Some("app:1"));
-    many.finish();
-    let docker = dir.path().join("docker.tar");
-    docker_archive(
-        &docker,
-        &[ImageSpec::new("app:1").layer(1, 300_000).layer(2, 3 << 20)],
-    );
-    [(simple, 2, 1 + 2), (nested, 5, 4 + 1), (docker, 3, 1 + 1)]
-}
-
 #[test]
 fn what_is_right_is_read_once_and_nothing_is_sent() {
     let dir = tempdir().unwrap();
-    for (source, blobs, manifests) in sources(&dir) {
+    let sources = Sources::new(dir.path());
+    // Its blobs, its manifests and tags.
+    for (source, blobs, manifests) in [
+        (&sources.simple, 3, 1 + 1),
+        (&sources.nested, 5, 4 + 1),
+        (&sources.docker, 6, 3 + 3),
+    ] {
         for kind in available() {
             let registry = Registry::start(kind);
-            let first = push(&source, &registry, "here/", &["--verify"]).expect_code(0);
+            let first = push(source, &registry, "here/", &["--verify"]).expect_code(0);
             expect_verified(&first.json());
             let sent = requests(&registry, 0);
             let what = format!("{kind:?} {}: {sent:#?}", source.display());
@@ -103,7 +56,7 @@ fn what_is_right_is_read_once_and_nothing_is_sent() {
             read_back(&registry, &first.json());
 
             let before = registry.access().len();
-            let again = push(&source, &registry, "here/", &["--verify"]).expect_code(0);
+            let again = push(source, &registry, "here/", &["--verify"]).expect_code(0);
             let asked = requests(&registry, before);
             let report = again.json();
             expect_verified(&report);
@@ -151,7 +104,7 @@ const DEEDS: [Deed; 3] = [
 fn verify_after(dir: &Path, registry: &Registry, (deed, words): Deed) -> (Value, String) {
     let first = push(dir, registry, "t/", &[]).expect_code(0).json();
     let (digest, size) = largest(&first, "t/app");
-    deed(&stored(registry, &digest));
+    deed(&registry.stored(&digest));
     let before = registry.access().len();
     let report = push(dir, registry, "t/", &["--verify"]).json();
     let sent = requests(registry, before);
@@ -234,7 +187,7 @@ fn manifests_and_tags_that_are_wrong_are_put_again() {
             .as_str()
             .unwrap()
             .to_string();
-        lose(&stored(&registry, &digest));
+        lose(&registry.stored(&digest));
         let again = push(&dir.path().join("app"), &registry, "app", &["--verify"]).expect_code(0);
         expect_verified(&again.json());
         read_back(&registry, &again.json());

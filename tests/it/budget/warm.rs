@@ -1,59 +1,28 @@
 //! What pushes cost that know from the cache what earlier ones have brought, each in a process of its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hoist::image::digest::Digest;
 use serde_json::{Value, json};
-use tempfile::{TempDir, tempdir};
 
-use super::{Cost, cost, of, total};
+use super::{Cost, of, total};
 use crate::support::archives::{ImageSpec, docker_archive, layout};
 use crate::support::command::hoist;
-use crate::support::registry::{Kind, Registry, available};
+use crate::support::registry::{Kind, available};
 use crate::support::scripted::{Scripted, answer, computed, on};
+use crate::support::site::Site;
 
-/// A registry with a cache that knows it.
-struct Site {
-    registry: Registry,
-    dir: TempDir,
+/// What a push costs that knows what the cache does.
+fn cost(site: &Site, source: &Path, target: &str, options: &[&str]) -> Cost {
+    let cache = site.cache();
+    let mut all = options.to_vec();
+    all.extend(["--cache-dir", cache.to_str().unwrap()]);
+    super::cost(&site.registry, source, target, &all)
 }
 
-impl Site {
-    fn new(kind: Kind) -> Self {
-        Self {
-            registry: Registry::start(kind),
-            dir: tempdir().unwrap(),
-        }
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.dir.path().join("cache")
-    }
-
-    fn cost(&self, source: &Path, target: &str, options: &[&str]) -> Cost {
-        let cache = self.cache();
-        let mut all = options.to_vec();
-        all.extend(["--cache-dir", cache.to_str().unwrap()]);
-        cost(&self.registry, source, target, &all)
-    }
-
-    fn push(&self, spec: &ImageSpec, target: &str) -> Cost {
-        let path = self.dir.path().join("layout");
-        fs::remove_dir_all(&path).ok();
-        layout(&path, std::slice::from_ref(spec));
-        self.cost(&path, target, &[])
-    }
-
-    /// The file about the registry.
-    fn known(&self) -> PathBuf {
-        known(&self.cache(), &self.registry.host())
-    }
-}
-
-fn known(cache: &Path, host: &str) -> PathBuf {
-    let digest = Digest::of(host.as_bytes());
-    cache.join(format!("blobs-{}.json", &digest.encoded()[..16]))
+fn cost_of(site: &Site, spec: &ImageSpec, target: &str) -> Cost {
+    cost(site, &site.layout(spec), target, &[])
 }
 
 /// Those that check and name everything.
@@ -81,7 +50,7 @@ fn offered(sent: usize) -> Cost {
 fn what_is_known_there_is_not_asked_for() {
     for kind in kinds() {
         let site = Site::new(kind);
-        let first = site.push(&app(100), "app:1");
+        let first = cost_of(&site, &app(100), "app:1");
         assert_eq!(total(&first), 2 * 10 + 3, "{kind:?}: {first:?}");
         for (what, spec, target, sent, requests) in [
             ("known image", app(100), "app:1", None, 1),
@@ -95,7 +64,7 @@ fn what_is_known_there_is_not_asked_for() {
             ),
             ("a tag that moves back", app(100), "app:1", Some(0), 2),
         ] {
-            let cost = site.push(&spec, target);
+            let cost = cost_of(&site, &spec, target);
             assert_eq!(total(&cost), requests, "{kind:?}: {what}: {cost:?}");
             if let Some(sent) = sent {
                 assert_eq!(cost, offered(sent), "{kind:?}: {what}");
@@ -106,7 +75,11 @@ fn what_is_known_there_is_not_asked_for() {
             ("POST mount", 10),
             ("PUT manifest", 1),
         ];
-        assert_eq!(site.push(&app(100), "new:1"), of(&elsewhere), "{kind:?}");
+        assert_eq!(
+            cost_of(&site, &app(100), "new:1"),
+            of(&elsewhere),
+            "{kind:?}"
+        );
     }
 }
 
@@ -117,8 +90,8 @@ fn a_docker_archive_gets_another_tag_for_two_requests() {
         let site = Site::new(kind);
         let archive = site.dir.path().join("app.tar");
         docker_archive(&archive, &[app(100)]);
-        site.cost(&archive, "app:1", &[]);
-        assert_eq!(site.cost(&archive, "app:2", &[]), offered(0), "{kind:?}");
+        cost(&site, &archive, "app:1", &[]);
+        assert_eq!(cost(&site, &archive, "app:2", &[]), offered(0), "{kind:?}");
     }
 }
 
@@ -127,14 +100,11 @@ fn a_docker_archive_gets_another_tag_for_two_requests() {
 fn a_registry_that_has_lost_all_costs_what_a_new_one_does() {
     for kind in kinds() {
         let mut site = Site::new(kind);
-        site.push(&app(100), "app:1");
-        let old = fs::read_to_string(site.known()).unwrap();
-        let host = site.registry.host();
-        site.registry = Registry::start(kind);
-        fs::write(site.known(), old.replace(&host, &site.registry.host())).unwrap();
-        let cost = site.push(&app(100), "app:1");
+        cost_of(&site, &app(100), "app:1");
+        site.lose_all();
+        let cost = cost_of(&site, &app(100), "app:1");
         assert_eq!(cost, offered(10), "{kind:?}");
-        assert_eq!(site.push(&app(100), "app:2"), offered(0), "{kind:?}");
+        assert_eq!(cost_of(&site, &app(100), "app:2"), offered(0), "{kind:?}");
     }
 }
 
@@ -142,10 +112,9 @@ fn a_registry_that_has_lost_all_costs_what_a_new_one_does() {
 fn with_force_nothing_is_known() {
     for kind in kinds() {
         let site = Site::new(kind);
-        let path = site.dir.path().join("layout");
-        layout(&path, &[app(100)]);
-        let first = site.cost(&path, "app:1", &["--force"]);
-        let again = site.cost(&path, "app:2", &["--force"]);
+        let path = site.layout(&app(100));
+        let first = cost(&site, &path, "app:1", &["--force"]);
+        let again = cost(&site, &path, "app:2", &["--force"]);
         assert_eq!(again, first, "{kind:?}");
         assert_eq!(again["PUT upload"], 10, "{kind:?}");
     }
@@ -155,7 +124,7 @@ fn with_force_nothing_is_known() {
 #[test]
 fn who_looks_otherwise_is_asked_before() {
     let site = Site::new(Kind::Serve);
-    site.push(&app(100), "app:1");
+    cost_of(&site, &app(100), "app:1");
     let old = fs::read_to_string(site.known()).unwrap();
     assert!(old.contains("\"checks\":{"), "{old}");
     let taken = |body: &[u8]| {
@@ -173,7 +142,7 @@ fn who_looks_otherwise_is_asked_before() {
     ]);
     let host = server.address().to_string();
     let text = old.replace(&site.registry.host(), &host);
-    fs::write(known(&site.cache(), &host), text).unwrap();
+    fs::write(site.known_of(&host), text).unwrap();
     let output = hoist(["push", "-o", "json", "--cache-dir"])
         .arg(site.cache())
         .arg(site.dir.path().join("layout"))
@@ -193,7 +162,7 @@ fn who_looks_otherwise_is_asked_before() {
 fn nothing_is_there_because_the_cache_says_so() {
     for kind in available() {
         let site = Site::new(kind);
-        site.push(&app(100), "app:1");
+        cost_of(&site, &app(100), "app:1");
         let path = site.known();
         let text = fs::read_to_string(&path).unwrap();
         let mut known: Value = serde_json::from_str(&text).unwrap();

@@ -19,5 +19,7 @@ pub(crate) mod registry;
 pub(crate) mod room;
 pub(crate) mod scripted;
 pub(crate) mod seeds;
+pub(crate) mod site;
+pub(crate) mod sources;
 pub(crate) mod tls;
 pub(crate) mod tunnels;

@@ -91,3 +91,13 @@ fn kind_of(access: &Access) -> String {
 pub(crate) fn count(requests: &[String], kind: &str) -> usize {
     requests.iter().filter(|request| *request == kind).count()
 }
+
+/// Digest and size of the largest blob of the image that was pushed to `repository`.
+pub(crate) fn largest(report: &Value, repository: &str) -> (String, u64) {
+    let images = report["images"].as_array().unwrap();
+    let blobs = images.iter().flat_map(|i| i["blobs"].as_array().unwrap());
+    let blobs = blobs.filter(|blob| blob["repository"] == repository);
+    let blob = blobs.max_by_key(|b| b["size"].as_u64().unwrap()).unwrap();
+    let digest = blob["digest"].as_str().unwrap().to_string();
+    (digest, blob["size"].as_u64().unwrap())
+}

@@ -7,8 +7,9 @@
 
 mod run;
 
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -199,6 +200,26 @@ impl Registry {
     /// Where its data lies.
     pub(crate) fn storage(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// The file in which a registry keeps a blob or a manifest.
+    pub(crate) fn stored(&self, digest: &str) -> PathBuf {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let mut folders = vec![self.storage()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let is_named = |of: &Path| of.file_name().is_some_and(|name| name == hex);
+                let is_data = path.ends_with("data") && path.parent().is_some_and(is_named);
+                if path.is_file() && (is_named(&path) || is_data) {
+                    return path;
+                }
+                if path.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        panic!("{digest} is not stored");
     }
 
     /// Every request answered until now, in the order of the registry's log.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::support::archives::{MANIFEST, noise};
+use crate::support::archives::{CONFIG, Layout, MANIFEST, noise};
 use crate::support::scripted::{Gate, Scripted, answer, held, on, pass};
 
 #[test]
@@ -54,7 +54,7 @@ fn foreign_layers_are_not_looked_for() {
     let mut made = Layout::create(dir.path());
     let mut image = ImageSpec::new("app:1").layer(1, 5_000);
     image.names.clear();
-    let config = made.blob(crate::support::archives::CONFIG, &image.config());
+    let config = made.blob(CONFIG, &image.config());
     let layer = made.layer(&image.layers[0]);
     let foreign = json!({
         "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
@@ -87,7 +87,7 @@ fn what_no_source_has_cannot_be_sent_again() {
     let hex = digest.strip_prefix("sha256:").unwrap();
     fs::remove_file(app.join("blobs/sha256").join(hex)).unwrap();
     push(&app, &registry, "app", &["--verify"]).expect_code(0);
-    fs::write(stored(&registry, &digest), noise(7, size as usize)).unwrap();
+    fs::write(registry.stored(&digest), noise(7, size as usize)).unwrap();
     let output = push(&app, &registry, "app", &["--verify"]).expect_code(1);
     let message = output.json()["images"][0]["error"]["message"].to_string();
     assert!(
