@@ -37,7 +37,7 @@ pub(crate) struct Former {
 impl Schedule {
     pub(super) fn look(&mut self, image: usize) {
         let mut looks = Vec::new();
-        for delivery in self.numbers_of(image) {
+        for delivery in self.images[image].numbers() {
             let tags = self.deliveries[delivery].tags.len().min(MOST_TAGS);
             looks.extend((0..tags).map(|tag| Task::Look { delivery, tag }));
         }

@@ -9,7 +9,7 @@ use crate::push::delivery::{DeliveryState, TagState};
 use crate::push::homes::Transfer;
 use crate::push::plan::{BlobId, Origin, PlannedContent};
 use crate::push::report::ErrorReport;
-use crate::push::schedule::{ImageState, Schedule};
+use crate::push::schedule::Schedule;
 
 impl Schedule {
     pub(super) fn tell_finished(&mut self, image: usize) {
@@ -39,12 +39,7 @@ impl Schedule {
     }
 
     pub(crate) fn deliveries_of(&self, image: usize) -> &[DeliveryState] {
-        let ImageState {
-            first_delivery,
-            deliveries,
-            ..
-        } = self.images[image];
-        &self.deliveries[first_delivery..first_delivery + deliveries]
+        &self.deliveries[self.images[image].numbers()]
     }
 
     /// With the first error of its targets.

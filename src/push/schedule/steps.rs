@@ -3,8 +3,7 @@
 use crate::image::digest::Digest;
 use crate::observe::event::BlobStatus;
 use crate::push::delivery::{NodeState, Stage, TagState};
-use crate::push::homes::{Need, Waiter};
-use crate::push::plan::{BlobId, PlannedContent, PlannedNode};
+use crate::push::plan::{PlannedContent, PlannedNode};
 use crate::push::report::ErrorReport;
 use crate::push::schedule::{Ended, Schedule, Task};
 use crate::registry::client::Presence;
@@ -187,33 +186,6 @@ impl Schedule {
             self.deliveries[delivery].nodes[node] = NodeState::Needed { blobs_left };
             self.put_if_complete(delivery, node, &nodes);
         }
-    }
-
-    /// Asks for `blobs`; returns how many are still to come. A blob that has failed already fails
-    /// the delivery.
-    pub(super) fn need_all(
-        &mut self,
-        delivery: usize,
-        node: Option<usize>,
-        blobs: &[BlobId],
-    ) -> usize {
-        let repository = self.deliveries[delivery].repository;
-        let mut left = 0;
-        for &blob in blobs {
-            let freight = self.freight(blob);
-            match self
-                .homes
-                .need(blob, repository, freight, Waiter { delivery, node })
-            {
-                Need::Satisfied => {}
-                Need::Pending => left += 1,
-                Need::Failed(error) => {
-                    self.fail(delivery, error);
-                    return left;
-                }
-            }
-        }
-        left
     }
 
     pub(super) fn put_if_complete(&mut self, delivery: usize, node: usize, nodes: &[PlannedNode]) {

@@ -15,7 +15,7 @@ use crate::image::manifest::Descriptor;
 use crate::image::source::{Content, Image, Layer, LayerForm, Place, Source, Stored};
 use crate::observe::event::ImageStatus;
 use crate::push::plan::Origin;
-use crate::push::report::FailureKind;
+use crate::push::report::{ErrorReport, FailureKind};
 use crate::registry::client::Presence;
 use world::{Tape, World, compressed, docker, image, index, node, schedule, statuses, without};
 

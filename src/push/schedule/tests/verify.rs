@@ -4,6 +4,7 @@ use super::world::*;
 use super::*;
 use crate::image::digest::Digest;
 use crate::observe::event::ImageStatus;
+use crate::push::delivery::Stage;
 use crate::push::homes::State;
 use crate::push::plan::Blob;
 use crate::registry::client::Arrival;

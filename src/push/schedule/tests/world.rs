@@ -15,7 +15,7 @@ use crate::image::source::{
 use crate::observe::event::ImageStatus;
 use crate::push::operation::{Compression, Format};
 use crate::push::plan::Expectation;
-use crate::push::report::FailureKind;
+use crate::push::report::{ErrorReport, FailureKind};
 use crate::push::schedule::*;
 use crate::registry::client::{Arrival, Delivery as BlobDelivery, Presence, Seen};
 
