@@ -223,6 +223,28 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Asks the session in `place` how much it holds, of `most` bytes that were sent at all, to go on from
+    /// there. One that is gone is forgotten, and leaves its place.
+    pub(super) fn settle(
+        &mut self,
+        place: &mut Option<Session>,
+        most: u64,
+    ) -> Result<Option<u64>, Halt> {
+        let Some(session) = place else {
+            return Ok(None);
+        };
+        let (operation, repository) = (self.operation, self.upload.repository);
+        let goes_on = self
+            .client
+            .settle_session(operation, repository, session, most)?;
+        if goes_on {
+            return Ok(Some(session.held()));
+        }
+        *place = None;
+        self.forget();
+        Ok(None)
+    }
+
     /// Whether the session in use was opened by an earlier process.
     pub(super) fn is_old(&self) -> bool {
         self.is_old

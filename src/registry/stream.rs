@@ -181,7 +181,10 @@ impl<'a> Streaming<'a> {
             return Ok(closed.then_some(End::Sent(summary)));
         }
         if session.is_doubtful() {
-            return self.take_up(session).map(|()| None);
+            self.session = Some(session);
+            let held = self.record.settle(&mut self.session, self.most)?;
+            self.resumed_at = held.or(self.resumed_at);
+            return Ok(None);
         }
         if self.client.sizes(session.min_chunk()).takes_unsized() {
             return self.pour(session).map(|()| None);

@@ -212,7 +212,9 @@ impl Transfer<'_> {
         let chunk = self.client.sizes(session.min_chunk()).chunk();
         match session.next(self.subject.size, chunk) {
             Next::Status => {
-                self.take_up(session)?;
+                self.session = Some(session);
+                let held = self.record.settle(&mut self.session, self.subject.size)?;
+                self.resumed_at = held.or(self.resumed_at);
                 Ok(false)
             }
             Next::Chunk { from, to } => {
@@ -259,30 +261,6 @@ impl Transfer<'_> {
             from,
             to,
             meter: self.task.meter,
-        }
-    }
-
-    /// Asks the session how much it holds, and goes on from there or begins again.
-    fn take_up(&mut self, mut session: Session) -> Result<(), Halt> {
-        let operation = self.subject.operation;
-        let (repository, size) = (self.task.repository, self.subject.size);
-        let settled = self
-            .client
-            .settle_session(operation, repository, &mut session, size);
-        match settled {
-            Ok(true) => {
-                self.resumed_at = Some(session.held());
-                self.session = Some(session);
-                Ok(())
-            }
-            Ok(false) => {
-                self.record.forget();
-                Ok(())
-            }
-            Err(halt) => {
-                self.session = Some(session);
-                Err(halt)
-            }
         }
     }
 

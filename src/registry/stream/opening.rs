@@ -28,28 +28,6 @@ impl<'a> Streaming<'a> {
         Ok(None)
     }
 
-    /// Asks the session how much it holds.
-    pub(super) fn take_up(&mut self, mut session: Session) -> Result<(), Halt> {
-        let settled = self.client.settle_session(
-            self.operation,
-            self.task.repository,
-            &mut session,
-            self.most,
-        );
-        match settled {
-            Ok(true) => {
-                self.resumed_at = Some(session.held());
-                self.session = Some(session);
-                Ok(())
-            }
-            Ok(false) => {
-                self.record.forget();
-                Ok(())
-            }
-            Err(halt) => Err(self.keep(session, halt)),
-        }
-    }
-
     /// Opens the stream where `session` ends. Nothing where one of an earlier process holds more than
     /// there is.
     pub(super) fn pour_behind(
