@@ -270,6 +270,8 @@ impl Client {
                     self.admit(operation)?;
                     return Ok(Pass::default());
                 }
+                // A write that was first until now, or any other request, may have been told since.
+                Entry::First(_) if !ask.proven && self.authority.ask().proven => {}
                 Entry::First(first) => {
                     return Ok(Pass {
                         first: Some(first),

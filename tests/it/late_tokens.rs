@@ -1,11 +1,16 @@
 //! Tokens that many wait for, and those that are refused when a body is on its way.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use hoist::image::digest::Digest;
-use hoist::registry::client::{Arrival, Credentials, Login, Presence, Settings, TokenService};
+use hoist::image::reference::Repository;
+use hoist::observe::event::Emit;
+use hoist::registry::client::{
+    Arrival, Credentials, Keychain, Login, Presence, Settings, TokenService,
+};
 use hoist::registry::clock::Clock;
 use hoist::registry::error::ErrorKind;
 
@@ -81,6 +86,59 @@ fn the_first_write_goes_ahead_where_everybody_may_read() {
     let requests = server.requests();
     let bare = |seen: &&Seen| seen.method == "POST" && seen.header("authorization").is_none();
     assert_eq!(requests.iter().filter(bare).count(), 1);
+}
+
+/// Somebody with credentials, of whom it takes a while to know that there are some.
+#[derive(Debug)]
+struct Slow {
+    credentials: Credentials,
+    asked: Sender<()>,
+    answer: Mutex<Receiver<()>>,
+}
+
+impl Keychain for Slow {
+    fn find(&self, _: Option<&Repository>, _: &dyn Emit) -> Option<Credentials> {
+        Some(self.credentials.clone())
+    }
+
+    fn may_find(&self, _: &Repository) -> bool {
+        self.asked.send(()).unwrap();
+        self.answer.lock().unwrap().recv().is_ok()
+    }
+}
+
+#[test]
+fn a_first_write_carries_a_token_when_a_challenge_came_in_the_last_moment() {
+    let (asked, is_asked) = channel();
+    let (answer, answered) = channel();
+    let keychain = Slow {
+        credentials: Credentials {
+            login: Login::Password {
+                username: "me".into(),
+                password: "secret".into(),
+            },
+            origin: "a file".into(),
+        },
+        asked,
+        answer: Mutex::new(answered),
+    };
+    let server = registry([]);
+    let settings = Settings {
+        keychain: Arc::new(keychain),
+        ..plain(0)
+    };
+    let wire = Wire::with(server.address(), settings);
+    thread::scope(|scope| {
+        let write = scope.spawn(|| wire.push("app", b"hello"));
+        // It has seen that nothing is asked for, and is about to go.
+        is_asked.recv().unwrap();
+        assert_eq!(wire.check("app", "1").unwrap(), Presence::Absent);
+        answer.send(()).unwrap();
+        write.join().unwrap().unwrap();
+    });
+    let requests = server.requests();
+    let bare = |seen: &&Seen| seen.method == "POST" && seen.header("authorization").is_none();
+    assert_eq!(requests.iter().filter(bare).count(), 0);
 }
 
 /// The gate opens only when all are there.
