@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::observe::event::{Emit, Event, Observer};
-use crate::pool::semaphore::Semaphore;
+use crate::pool::semaphore::{Permit, Semaphore};
 use crate::pool::workers::Workers;
 use crate::push::delivery::DeliveryState;
 use crate::push::plan::{BlobId, Expectation, PlannedNode, RepositoryId};
@@ -25,7 +25,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What workers and the wire have to say.
 pub(crate) enum Message {
     Event(Event),
-    Ended(Task, Box<Ended>),
+    /// With the permit that the task had: nothing takes its place before it is known how it ended.
+    Ended(Task, Box<Ended>, Permit),
 }
 
 /// Where the wire's events go on their way to the observers.
@@ -77,7 +78,7 @@ impl Coordinator<'_> {
             }
             match self.receiver.recv_timeout(LOOK_FOR_STOP) {
                 Ok(Message::Event(event)) => self.take_event(&event),
-                Ok(Message::Ended(task, how)) => {
+                Ok(Message::Ended(task, how, _permit)) => {
                     running -= 1;
                     if how.speaks_for_registry() {
                         self.permits.went_well();
@@ -144,11 +145,9 @@ impl Coordinator<'_> {
             self.workers.submit(Box::new(move || {
                 let mut report = Unanswered {
                     task,
-                    sender: Some(sender),
+                    owed: Some((sender, permit)),
                 };
-                let ended = work.run(&tools);
-                drop(permit);
-                report.answer(ended);
+                report.answer(work.run(&tools));
             }));
             started += 1;
         }
@@ -336,13 +335,13 @@ impl Coordinator<'_> {
 /// Sends the answer to a task, also when the worker panics: a push must not wait for ever.
 struct Unanswered {
     task: Task,
-    sender: Option<SyncSender<Message>>,
+    owed: Option<(SyncSender<Message>, Permit)>,
 }
 
 impl Unanswered {
     fn answer(&mut self, ended: Ended) {
-        if let Some(sender) = self.sender.take() {
-            let _ = sender.send(Message::Ended(self.task, Box::new(ended)));
+        if let Some((sender, permit)) = self.owed.take() {
+            let _ = sender.send(Message::Ended(self.task, Box::new(ended), permit));
         }
     }
 }

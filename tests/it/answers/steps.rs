@@ -119,18 +119,12 @@ pub(super) const STEPS: [Step; 14] = [
 impl Step {
     /// How often it may be asked for in a push that fails there.
     pub(super) fn most(&self, asked: Asked) -> RangeInclusive<usize> {
-        // An upload that comes next may have begun before it was known that nobody waits for it.
-        let more = usize::from(self.name == "POST upload");
         match asked {
-            Asked::Exactly(times) => times..=times + more,
+            Asked::Exactly(times) => times..=times,
             Asked::AtMost(times) => 1..=times,
             Asked::Tries => {
                 let times = TRIES * self.operations;
-                let more = match self.name {
-                    "GET token" => TRIES,
-                    _ => more,
-                };
-                times..=times + more
+                times..=times
             }
         }
     }

@@ -71,7 +71,7 @@ const WORDS: &[Row] = &[
     // The host gets a pause, and what it refused is repeated.
     ("wait",   AGAIN, &["same"],                             Pressure, AtMost(44), ""),
     // The pause that is asked for is longer than hoist waits.
-    ("long",   FAILS, &[],                                   Pressure, AtMost(2),  "asks to wait 3600 s, longer than 5 minutes"),
+    ("long",   FAILS, &[],                                   Pressure, Exactly(1), "asks to wait 3600 s, longer than 5 minutes"),
     // Never repeated as it is.
     ("no",     FAILS, &[],                                   Refused,  Exactly(1), ""),
     // The same, for want of credentials or rights.
