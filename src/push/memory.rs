@@ -9,6 +9,7 @@ use crate::push::holdings::Holdings;
 use crate::push::plan::{Compressed, Plan};
 use crate::push::schedule::Schedule;
 use crate::registry::client::{Client, TokenService};
+use crate::registry::clock::Stop;
 
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -55,16 +56,17 @@ impl Memory {
     }
 
     /// Takes in what a layer has become, at once: this push may not get to its end.
-    pub(crate) fn made(&self, layer: Compressed) {
+    pub(crate) fn made(&self, layer: Compressed, stop: &Stop) {
         if let Some(layers) = &self.layers {
-            layers.remember(&mut Turn::at(&self.folder), &[layer], SystemTime::now());
+            let mut turn = Turn::at(&self.folder).until(stop);
+            layers.remember(&mut turn, &[layer], SystemTime::now());
         }
     }
 
-    /// Takes in what a push to `host` has found out.
-    pub(crate) fn update(&self, host: &Host, client: &Client, schedule: &Schedule) {
+    /// Takes in what a push to `host` has found out. Whoever is stopped waits for no other push.
+    pub(crate) fn update(&self, host: &Host, client: &Client, schedule: &Schedule, stop: &Stop) {
         let now = SystemTime::now();
-        let mut turn = Turn::at(&self.folder);
+        let mut turn = Turn::at(&self.folder).until(stop);
         if let (Some(hosts), Some(service)) = (&self.hosts, client.token_service()) {
             hosts.remember(&mut turn, host, &service, now);
         }

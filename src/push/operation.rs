@@ -230,7 +230,7 @@ impl Operation {
         }
         // Whoever is stopped waits for no other push.
         if !stop.is_stopped() {
-            memory.update(self.destination.host(), &tools.client, &schedule);
+            memory.update(self.destination.host(), &tools.client, &schedule, stop);
         }
         Ok(())
     }

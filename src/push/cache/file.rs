@@ -5,18 +5,24 @@ use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::push::cache::VERSION;
 use crate::push::private::{self, Fault};
+use crate::registry::clock::Stop;
 
 /// Held by whoever reads a file in order to replace it.
 const LOCK: &str = "cache.lock";
-/// What holds the lock otherwise is done within milliseconds, or hangs.
-const LOCK_PATIENCE: Duration = Duration::from_millis(300);
+/// Between two looks whether the lock is free.
+const LOOK: Duration = Duration::from_millis(5);
+/// Whoever holds it is done within milliseconds, or hangs: so many looks, that is 300 ms, while it stays in
+/// one hand. Where the machine is so busy that each look is late that hand is slow, too.
+const LOOKS_AT_ONE: u32 = 60;
+/// However many come before us.
+const MOST_LOOKS: u32 = 600;
 /// What is read of one, in bytes: more than any has.
 pub(super) const MOST: u64 = 4 << 20;
 
@@ -94,6 +100,7 @@ pub(super) fn read<D: Document>(folder: &Path, name: &str) -> Read<D> {
 /// The turn of one process at the files of a folder: the lock is waited for once, however many files change.
 pub(crate) struct Turn<'a> {
     folder: &'a Path,
+    stop: Option<&'a Stop>,
     lock: Option<File>,
     /// It did not come.
     over: bool,
@@ -104,9 +111,16 @@ impl<'a> Turn<'a> {
     pub(crate) fn at(folder: &'a Path) -> Self {
         Self {
             folder,
+            stop: None,
             lock: None,
             over: false,
         }
+    }
+
+    /// Does not wait beyond `stop`.
+    pub(crate) fn until(self, stop: &'a Stop) -> Self {
+        let stop = Some(stop);
+        Self { stop, ..self }
     }
 
     pub(super) fn folder(&self) -> &'a Path {
@@ -141,11 +155,45 @@ impl<'a> Turn<'a> {
             private::create_folder(self.folder)?;
             let path = self.folder.join(LOCK);
             let lock = private::open(OpenOptions::new().create(true).write(true), &path)?;
-            acquire(&lock)?;
+            self.acquire(&lock)?;
             self.lock = Some(lock);
             self.over = false;
         }
         Ok(())
+    }
+
+    fn acquire(&self, lock: &File) -> io::Result<()> {
+        let (mut hand, mut looks_at_one) = (None, 0);
+        for _ in 0..MOST_LOOKS {
+            match lock.try_lock() {
+                Ok(()) => {
+                    // Those who wait see by it that it goes from hand to hand; no harm where they do not.
+                    let _ = lock.set_modified(SystemTime::now());
+                    return Ok(());
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            let taken = lock.metadata()?.modified().ok();
+            let is_same = std::mem::replace(&mut hand, taken) == taken;
+            looks_at_one = if is_same { looks_at_one + 1 } else { 0 };
+            if looks_at_one > LOOKS_AT_ONE {
+                break;
+            }
+            self.pause()?;
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    fn pause(&self) -> io::Result<()> {
+        match self.stop {
+            Some(stop) if stop.wait(LOOK) => Err(io::ErrorKind::Interrupted.into()),
+            Some(_) => Ok(()),
+            None => {
+                thread::sleep(LOOK);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -175,18 +223,4 @@ pub(super) fn write(folder: &Path, name: &str, text: &[u8], lasting: bool) -> io
         _ = fs::remove_file(&beside);
     }
     written
-}
-
-fn acquire(lock: &File) -> io::Result<()> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(5));
-            }
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
 use super::*;
+use crate::registry::clock::Stop;
 
 fn host(text: &str) -> Host {
     Host::parse(text).unwrap()
@@ -211,15 +212,69 @@ fn pushes_at_the_same_time_lose_nothing_and_wait_for_nobody() {
 
     let lock = fs::File::open(dir.path().join("cache.lock")).unwrap();
     lock.lock().unwrap();
-    let (cache, began) = (reopened(dir.path()), Instant::now());
+    let cache = reopened(dir.path());
     let mut turn = Turn::at(dir.path());
-    for number in 0..8 {
-        let host = host(&format!("late{number}.example"));
+    let mut took = (0..8).map(|number| {
+        let (host, began) = (host(&format!("late{number}.example")), Instant::now());
         cache.remember(&mut turn, &host, &service("/token"), at(1));
-    }
-    // Once 300 ms, not for each.
-    assert!(began.elapsed() < Duration::from_millis(900));
+        began.elapsed()
+    });
+    // It waits for the first, and not for each.
+    let first = took.next().unwrap();
+    assert!(first >= Duration::from_millis(300), "{first:?}");
+    let rest: Duration = took.sum();
+    assert!(rest < first, "{rest:?} {first:?}");
     assert_eq!(reopened(dir.path()).known.hosts.len(), 8);
+}
+
+#[test]
+fn a_lock_that_goes_from_hand_to_hand_is_waited_for() {
+    let dir = tempdir().unwrap();
+    let (one, other) = (host("one.example"), host("other.example"));
+    remember(
+        &reopened(dir.path()),
+        dir.path(),
+        &one,
+        &service("/token"),
+        at(1),
+    );
+    let lock = fs::File::options()
+        .write(true)
+        .open(dir.path().join("cache.lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            remember(
+                &reopened(dir.path()),
+                dir.path(),
+                &other,
+                &service("/token"),
+                at(1),
+            );
+        });
+        // Twice as long as for one who hangs.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(600) {
+            lock.set_modified(SystemTime::now()).unwrap();
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!waiting.is_finished());
+        lock.unlock().unwrap();
+    });
+    assert_eq!(reopened(dir.path()).known.hosts.len(), 2);
+}
+
+#[test]
+fn the_word_to_stop_ends_the_wait_for_the_lock() {
+    let dir = tempdir().unwrap();
+    let lock = fs::File::create(dir.path().join("cache.lock")).unwrap();
+    lock.lock().unwrap();
+    let stop = Stop::default();
+    stop.stop();
+    let mut turn = Turn::at(dir.path()).until(&stop);
+    let error = turn.begin().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
 }
 
 #[test]

@@ -131,11 +131,12 @@ impl TransferWork {
         let (summary, delivery) =
             (tools.client.push_stream(&task)).map_err(|error| self.origin.blame(error))?;
         if summary.size > WORTH_A_NOTE {
-            tools.memory.made(Compressed {
+            let made = Compressed {
                 diff_id: diff_id.clone(),
                 method: *method,
                 summary: summary.clone(),
-            });
+            };
+            tools.memory.made(made, &tools.halt);
         }
         Ok((delivery, summary))
     }
