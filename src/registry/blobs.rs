@@ -331,6 +331,32 @@ impl Client {
         if !self.profile.range_is_true {
             return Ok(session.trust_own_count());
         }
+        let goes_on = self.ask_session(operation, repository, session, most)?;
+        if !goes_on && session.is_at_gateway() {
+            self.learned.strangers_met();
+        }
+        Ok(goes_on)
+    }
+
+    /// Whether a body that a gateway failed with goes to the same session at once. A process of
+    /// distribution refuses one for a session that it does not know before it has read it; nginx then
+    /// finds its connection closed while it writes, and says 502. To begin anew would ask the next two
+    /// processes in turn, and with two of them the wrong one for ever.
+    pub(super) fn offers_again(&self, session: &mut Session, status: u16) -> bool {
+        if !matches!(status, 502 | 504) {
+            return false;
+        }
+        session.gateway_failed();
+        session.held() == 0 && self.learned.has_strangers() && session.may_be_elsewhere()
+    }
+
+    fn ask_session(
+        &self,
+        operation: &str,
+        repository: &Repository,
+        session: &mut Session,
+        most: u64,
+    ) -> Result<bool, Halt> {
         let mut last: Option<Held> = None;
         for _ in 0..MOST_QUESTIONS {
             let access = Access::Repository(repository);

@@ -163,6 +163,7 @@ pub(super) struct Learned {
     looks: OnceLock<String>,
     no_unsized_bodies: AtomicBool,
     cut_body_kept: AtomicBool,
+    strangers: AtomicBool,
     harbor: AtomicBool,
 }
 
@@ -176,6 +177,7 @@ impl Default for Learned {
             looks: OnceLock::new(),
             no_unsized_bodies: AtomicBool::new(false),
             cut_body_kept: AtomicBool::new(false),
+            strangers: AtomicBool::new(false),
             harbor: AtomicBool::new(false),
         }
     }
@@ -256,6 +258,15 @@ impl Learned {
 
     pub(super) fn cut_body_kept(&self) {
         self.cut_body_kept.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a body that a gateway failed with was seen to have reached nobody who knows its session.
+    pub(super) fn has_strangers(&self) -> bool {
+        self.strangers.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn strangers_met(&self) {
+        self.strangers.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn unsized_refused(&self) {

@@ -250,6 +250,10 @@ impl<'a> Streaming<'a> {
                 self.session = Some(session);
                 Ok(())
             }
+            (Reply::Uncertain, status) if self.client.offers_again(&mut session, status) => {
+                self.session = Some(session);
+                Ok(())
+            }
             (Reply::Gone, _) => Err(self.client.passing(self.operation, &answer).into()),
             // What is made while it is sent cannot be sent again where a redirect leads; pieces can.
             (Reply::TooLarge | Reply::Refused | Reply::WrongDigest, 400 | 411 | 413 | 501)
@@ -343,6 +347,10 @@ impl<'a> Streaming<'a> {
                 Err(self.doubt(session, trouble.into()))
             }
             Reply::Gone if session.may_be_elsewhere() => {
+                self.session = Some(session);
+                Ok(None)
+            }
+            Reply::Uncertain if self.client.offers_again(&mut session, answer.status()) => {
                 self.session = Some(session);
                 Ok(None)
             }

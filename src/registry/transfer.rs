@@ -294,6 +294,10 @@ impl Transfer<'_> {
                 let sent = end - session.held();
                 self.smaller(session, &answer, sent).map(drop)
             }
+            Reply::Uncertain if self.client.offers_again(&mut session, answer.status()) => {
+                self.session = Some(session);
+                Ok(())
+            }
             Reply::Uncertain => {
                 session.doubt();
                 self.session = Some(session);
@@ -309,6 +313,10 @@ impl Transfer<'_> {
             Reply::Taken => Ok(true),
             Reply::TooLarge => {
                 self.smaller(session, answer, self.subject.size - from)?;
+                Ok(false)
+            }
+            Reply::Uncertain if self.client.offers_again(&mut session, answer.status()) => {
+                self.session = Some(session);
                 Ok(false)
             }
             // A 503 asks for a pause first; the session will tell.

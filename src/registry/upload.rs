@@ -16,6 +16,8 @@ pub(super) struct Session {
     doubtful: bool,
     /// A question was answered with an error of the server.
     has_failed: bool,
+    /// Its body was answered by a gateway, for whoever is behind it.
+    at_gateway: bool,
     min_chunk: u64,
     /// Answers in a row of somebody who does not know it.
     strangers: u32,
@@ -73,6 +75,7 @@ impl Session {
             held: 0,
             doubtful: false,
             has_failed: false,
+            at_gateway: false,
             min_chunk,
             strangers: 0,
         }
@@ -85,6 +88,7 @@ impl Session {
             held: left.held,
             doubtful: true,
             has_failed: false,
+            at_gateway: false,
             min_chunk: left.least,
             strangers: 0,
         }
@@ -149,6 +153,15 @@ impl Session {
         let state = self.location.path().split_once("_state=");
         let is_signed = state.is_some_and(|(_, state)| state.len() >= SIGNATURE);
         is_signed && self.strangers <= MOST_STRANGERS
+    }
+
+    /// 502 or 504 to the body.
+    pub(super) fn gateway_failed(&mut self) {
+        self.at_gateway = true;
+    }
+
+    pub(super) fn is_at_gateway(&self) -> bool {
+        self.at_gateway
     }
 
     /// How much the registry holds is no longer known.

@@ -129,3 +129,29 @@ fn replicas_that_share_no_secret_are_pushed_to() {
         }
     }
 }
+
+#[test]
+fn replicas_behind_a_gateway_that_gives_up_are_pushed_to() {
+    let dir = tempfile::tempdir().unwrap();
+    // Too much for the sockets on the way: nginx is still writing when the wrong one hangs up.
+    let (folder, archive) = (dir.path().join("layout"), dir.path().join("a.tar"));
+    layout(&folder, &[spec(16_000_000)]);
+    docker_archive(&archive, &[spec(16_000_000)]);
+    for (kind, source) in [
+        (Kind::Distribution2, folder),
+        (Kind::Distribution3, archive),
+    ] {
+        if !kind.is_available() {
+            continue;
+        }
+        let registry = Registry::start(kind);
+        let other = replica(&registry);
+        let Some(front) = balancer(&[registry.address(), other.address()]) else {
+            return;
+        };
+        let out = push(&source, front.address(), "large").arg("-j1").run();
+        let report = pushed(out, &registry);
+        // One at a time goes to each in turn: what is begun anew meets the wrong one again.
+        assert!(report["retries"].as_u64().unwrap() < 4, "{report}");
+    }
+}
