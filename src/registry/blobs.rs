@@ -418,7 +418,7 @@ impl Client {
     /// Some registries need a moment between a blob and the manifest that names it.
     ///
     /// # Errors
-    /// Only when the registry cannot be reached, or it is time to stop.
+    /// Only when the registry cannot be reached, asks to wait for too long, or it is time to stop.
     pub fn await_blobs(
         &self,
         repository: &Repository,

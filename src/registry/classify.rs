@@ -10,7 +10,7 @@ use crate::registry::client::Client;
 use crate::registry::endpoint::Target;
 use crate::registry::error::{Error, ErrorKind};
 use crate::registry::limit::retry_after;
-use crate::registry::retry::{Class, Halt, Trouble};
+use crate::registry::retry::{Class, Halt, LONGEST_PRESSURE, Trouble};
 
 const MOST_TEXT: usize = 300;
 
@@ -31,10 +31,8 @@ impl Client {
             return error(ErrorKind::Unreachable).hint(hint).into();
         }
         match answer.status() {
-            _ if refusal.has("TOOMANYREQUESTS") => {
-                again(self.pressure(answer), error(ErrorKind::Pressure))
-            }
-            429 | 503 => again(self.pressure(answer), error(ErrorKind::Pressure)),
+            _ if refusal.has("TOOMANYREQUESTS") => self.pressed(answer, error(ErrorKind::Pressure)),
+            429 | 503 => self.pressed(answer, error(ErrorKind::Pressure)),
             401 => self.unauthorised(operation, answer, &refusal).into(),
             403 if answer.target.is_own() => {
                 let mut error = error(ErrorKind::Auth);
@@ -267,11 +265,24 @@ impl Client {
         }
     }
 
-    fn pressure(&self, answer: &Answer) -> Class {
+    /// Who asks for a longer pause than anybody waits for is left alone.
+    fn pressed(&self, answer: &Answer, mut error: Error) -> Halt {
         let date = answer.response.header("date");
         let asked = answer.response.header("retry-after");
         let after = asked.and_then(|text| retry_after::parse(text, date, self.clock.unix()));
-        Class::Pressure { after }
+        if let Some(wait) = after.filter(|wait| *wait > LONGEST_PRESSURE) {
+            let seconds = wait.as_secs();
+            let asks = format!(" and asks to wait {seconds} s, longer than 5 minutes");
+            error.reason.push_str(&asks);
+            self.leave(answer, &error);
+            return error.into();
+        }
+        Trouble {
+            error,
+            class: Class::Pressure { after },
+            began: answer.began,
+        }
+        .into()
     }
 }
 

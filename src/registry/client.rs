@@ -206,6 +206,9 @@ impl Client {
                 denied: None,
                 began,
             };
+            if call.target.is_own() && !matches!(answer.status(), 429 | 503) {
+                self.limit.answered();
+            }
             if answer.status() == 401 && call.target.is_own() {
                 match self.tried(&call, &pass, &mut tries, &answer) {
                     None if !call.content.is_upload() => continue,

@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::registry::error::Error;
 use crate::registry::limit::bucket::{Bucket, Rate};
 use crate::registry::limit::waits::Why;
 
-/// Hosts with a line of their own; others have one together.
+/// Hosts with a line of their own; others have one together. And hosts that are left alone.
 const MOST_HOSTS: usize = 32;
 
 #[derive(Debug, Default)]
@@ -36,6 +37,10 @@ struct State {
     start: Option<Instant>,
     stood: Duration,
     lines: BTreeMap<String, Bucket>,
+    /// Since when the registry has asked for pauses and answered nothing else.
+    mute: Option<Instant>,
+    /// Hosts that want to be left alone for longer than anybody waits, with what was heard of each.
+    away: BTreeMap<String, Error>,
 }
 
 /// A place in the line: the turn comes at this time, as the line counts it.
@@ -75,11 +80,42 @@ impl Limit {
             state.is_retry = is_retry;
             state.until = end;
         }
+        if !is_retry {
+            state.mute.get_or_insert(now);
+        }
         let news = state.asked.is_none_or(|asked| began > asked);
         if news {
             state.asked = Some(now);
         }
         news
+    }
+
+    /// The registry has answered something else than that it wants a pause.
+    pub(super) fn answered(&self) {
+        self.state().mute = None;
+    }
+
+    /// How long it has answered nothing else.
+    pub(super) fn mute_for(&self, now: Instant) -> Duration {
+        let mute = self.state().mute;
+        mute.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// Nothing more goes to `host`, for this reason.
+    pub(super) fn leave(&self, host: String, why: &Error) {
+        let away = &mut self.state().away;
+        if away.len() < MOST_HOSTS {
+            away.entry(host).or_insert_with(|| why.clone());
+        }
+    }
+
+    /// Why nothing goes to `host` any more, if so.
+    pub(super) fn left(&self, host: impl FnOnce() -> String) -> Option<Error> {
+        let state = self.state();
+        if state.away.is_empty() {
+            return None;
+        }
+        state.away.get(&host()).cloned()
     }
 
     /// Takes a place in the line to `host`, where there is one.

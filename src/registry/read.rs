@@ -28,7 +28,8 @@ impl Client {
     /// GET with all four media types. `None`: nobody knows.
     ///
     /// # Errors
-    /// Only when the registry cannot be reached, refuses the credentials, or it is time to stop.
+    /// Only when the registry cannot be reached, refuses the credentials, asks to wait for too long, or it is time to
+    /// stop.
     pub fn look_at_tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Seen>, Error> {
         let operation = format!("check of manifest {repository}:{tag}");
         let target = endpoint::manifest(repository, manifests::ManifestName::Tag(tag));

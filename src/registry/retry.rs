@@ -116,7 +116,12 @@ impl Client {
         }
         let decision = budget.decide(trouble.class, now);
         let Decision::Wait(wait) = decision else {
-            return Err(trouble.into_error(decision, budget.tries()));
+            let class = trouble.class;
+            let error = trouble.into_error(decision, budget.tries());
+            if let (Decision::TooLong, Class::Pressure { after }) = (decision, class) {
+                self.leave_mute(after.unwrap_or_default(), &error);
+            }
+            return Err(error);
         };
         self.counts.retried();
         let Error {

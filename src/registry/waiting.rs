@@ -6,7 +6,7 @@ use crate::observe::event::Event;
 use crate::registry::auth::Pass;
 use crate::registry::call::{Answer, Call};
 use crate::registry::client::Client;
-use crate::registry::endpoint::Target;
+use crate::registry::endpoint::{self, Target};
 use crate::registry::error::Error;
 use crate::registry::limit::Place;
 use crate::registry::limit::waits::Why;
@@ -41,6 +41,7 @@ impl Client {
 
     /// Everything that a request waits for, and what it is to carry then.
     pub(super) fn enter(&self, operation: &str, call: &Call<'_>) -> Result<Pass<'_>, Halt> {
+        self.refuse_left(operation, &call.target)?;
         self.admit(operation)?;
         let pass = self.authorise(operation, call)?;
         // Last, since whoever waits for somebody else's token would come out of line.
@@ -51,8 +52,14 @@ impl Client {
         Ok(pass)
     }
 
-    /// Waits for a turn, where requests to this host are limited: how long.
+    /// Waits for a turn, where requests to this host are limited: how long. Then the request may go.
     pub(super) fn await_turn(&self, operation: &str, target: &Target) -> Result<Duration, Error> {
+        let waited = self.stand_in_line(operation, target)?;
+        self.refuse_left(operation, target)?;
+        Ok(waited)
+    }
+
+    fn stand_in_line(&self, operation: &str, target: &Target) -> Result<Duration, Error> {
         let Some(place) = self.line_up(target) else {
             return Ok(Duration::ZERO);
         };
@@ -70,21 +77,24 @@ impl Client {
     /// Takes a place in the line to a host, where there is one. A token service has the registry's where
     /// it is the same host and port.
     pub(super) fn line_up(&self, target: &Target) -> Option<Place> {
-        let host = || match target {
-            Target::Own(_) => {
-                let own = self.endpoint.own(self.reach.scheme(), "/".to_owned());
+        self.limit
+            .line_up(|| self.authority_of(target), self.clock.now())
+    }
+
+    /// Host and port, by which hosts are told apart.
+    fn authority_of(&self, target: &Target) -> String {
+        match target {
+            Target::Own(path) => {
+                let own = self.endpoint.own(self.reach.scheme(), path.clone());
                 own.authority()
             }
             Target::Elsewhere(url) => url.authority(),
-        };
-        self.limit.line_up(host, self.clock.now())
+        }
     }
 
     /// What was asked is not asked again, but the registry wants a pause: the next request waits for it.
     pub(super) fn heed(&self, trouble: &Trouble) {
-        if let Class::Pressure { after: Some(wait) } = trouble.class
-            && wait <= LONGEST_PRESSURE
-        {
+        if let Class::Pressure { after: Some(wait) } = trouble.class {
             self.press(trouble, wait, false);
         }
     }
@@ -108,6 +118,30 @@ impl Client {
                 reason: trouble.error.reason.clone(),
                 wait,
             });
+        }
+    }
+
+    /// Nothing more goes where `answer` came from: it asks for too long a pause.
+    pub(super) fn leave(&self, answer: &Answer, why: &Error) {
+        self.limit.leave(self.authority_of(&answer.target), why);
+    }
+
+    /// The same of the registry, when it has asked for nothing but pauses for too long.
+    pub(super) fn leave_mute(&self, wait: Duration, why: &Error) {
+        let mute = self.limit.mute_for(self.clock.now());
+        if mute.saturating_add(wait) > LONGEST_PRESSURE {
+            let own = self.authority_of(&endpoint::ping());
+            self.limit.leave(own, why);
+        }
+    }
+
+    fn refuse_left(&self, operation: &str, target: &Target) -> Result<(), Error> {
+        match self.limit.left(|| self.authority_of(target)) {
+            Some(why) => Err(Error {
+                operation: operation.to_owned(),
+                ..why
+            }),
+            None => Ok(()),
         }
     }
 

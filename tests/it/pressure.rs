@@ -1,5 +1,7 @@
 //! A registry that asks for less: all pause, half of them go on, and one after the other comes back.
 
+mod left_alone;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

@@ -170,7 +170,8 @@ fn pressure_without_end_fails_and_says_so() {
     let busy = |after: &str| answer(429).header("Retry-After", after);
     let (error, wire, _server) = fails(vec![on("*", "/").then(busy("3600"))], 5);
     assert_eq!(error.kind, ErrorKind::Pressure);
-    let sentence = "registry answered 429 Too Many Requests and asks to wait 3600 s, longer than 5 minutes in all";
+    let sentence =
+        "registry answered 429 Too Many Requests and asks to wait 3600 s, longer than 5 minutes";
     assert_eq!(error.reason, sentence);
     assert!(wire.clock.slept().is_empty());
 }
