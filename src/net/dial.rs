@@ -17,7 +17,7 @@ use socket2::{SockRef, TcpKeepalive};
 use ureq::http::Uri;
 
 use super::channel::Channel;
-use super::failure::{FailureKind, Fault, reason};
+use super::failure::{FailureKind, Fault, lower_case, reason};
 use super::proxy::{Proxies, Proxy, bracketed};
 use super::resolve;
 use super::switch::Switch;
@@ -212,7 +212,8 @@ impl Dialer {
             Some(Err(error)) => {
                 let text = reason(&error);
                 let prefix = "failed to lookup address information: ";
-                Err(unknown(text.strip_prefix(prefix).unwrap_or(&text)))
+                let text = text.strip_prefix(prefix).unwrap_or(&text);
+                Err(unknown(&lower_case(text)))
             }
             None => Err(unknown("no answer from the name service in time")),
         }

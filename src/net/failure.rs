@@ -174,7 +174,11 @@ impl From<Fault> for ureq::Error {
 /// The text of an operating system error without its number, as a lower-case fragment.
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
+    lower_case(text.split(" (os error").next().unwrap_or(&text))
+}
+
+/// The first letter of a sentence as that of a fragment, unless it begins an abbreviation.
+pub(super) fn lower_case(text: &str) -> String {
     let mut letters = text.chars();
     match letters.next() {
         Some(first) if !letters.as_str().starts_with(char::is_uppercase) => {

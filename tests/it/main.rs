@@ -34,6 +34,7 @@ mod kill;
 mod late_tokens;
 mod logins;
 mod memory;
+mod name_service;
 mod naming;
 mod net;
 mod packed;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use crate::clock::library;
 use crate::support::mounted::may_mount;
+use crate::support::names::may_name;
 use crate::support::programs::{PROGRAMS, program};
 use crate::support::registry::{Kind, skipped};
 
@@ -31,6 +32,14 @@ fn skipped_registries_and_programs_are_named() {
         writeln!(
             stderr,
             "skipped, not allowed: mounting a tmpfs, for full disks"
+        )
+        .unwrap();
+    }
+    if !may_name() {
+        let mut stderr = std::io::stderr();
+        writeln!(
+            stderr,
+            "skipped, not allowed: unshare with a mount of its own, for names that do not resolve"
         )
         .unwrap();
     }

@@ -20,6 +20,7 @@ where
     I::Item: Into<OsString>,
 {
     Command {
+        within: Vec::new(),
         args: args.into_iter().map(Into::into).collect(),
         env: Vec::new(),
         stdin: Vec::new(),
@@ -29,6 +30,8 @@ where
 
 #[derive(Clone, Debug)]
 pub(crate) struct Command {
+    /// The program and the arguments that run it, where something does.
+    within: Vec<OsString>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     stdin: Vec<u8>,
@@ -51,6 +54,12 @@ impl Command {
         self
     }
 
+    /// Run by another program, whose last arguments are the command.
+    pub(crate) fn within(mut self, program: Vec<OsString>) -> Self {
+        self.within = program;
+        self
+    }
+
     /// What the command reads on standard input; nothing by default.
     pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
@@ -69,8 +78,15 @@ impl Command {
 
     /// Starts it, for tests that talk to it while it runs.
     pub(crate) fn spawn(self) -> Running {
-        let mut spawn = Spawn::new(env!("CARGO_BIN_EXE_hoist"));
+        let mut words = self
+            .within
+            .iter()
+            .map(OsString::as_os_str)
+            .collect::<Vec<_>>();
+        words.push(env!("CARGO_BIN_EXE_hoist").as_ref());
+        let mut spawn = Spawn::new(words[0]);
         spawn
+            .args(&words[1..])
             .args(&self.args)
             .env_clear()
             .env("HOME", "/nonexistent")

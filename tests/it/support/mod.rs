@@ -11,6 +11,7 @@ pub(crate) mod images;
 pub(crate) mod issuer;
 pub(crate) mod members;
 pub(crate) mod mounted;
+pub(crate) mod names;
 pub(crate) mod packing;
 pub(crate) mod programs;
 pub(crate) mod proxy;
