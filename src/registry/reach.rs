@@ -77,25 +77,12 @@ impl Reach {
             return outcome;
         }
         let other = send(second);
-        let understood = match &other {
-            Ok(_) => true,
-            // TLS was agreed on, or would have been.
-            Err(failure) => {
-                second == Scheme::Https
-                    && matches!(
-                        failure.kind,
-                        FailureKind::Trust
-                            | FailureKind::Closed
-                            | FailureKind::Stalled
-                            | FailureKind::Malformed
-                    )
-            }
-        };
-        if understood {
+        if wants_https(&outcome) || is_understood(second, &outcome, &other) {
             self.decide(second, true);
             return other;
         }
-        self.decide(self.first, outcome.is_ok());
+        let is_away = failed_by(&other, FailureKind::Connect);
+        self.decide(self.first, outcome.is_ok() && !is_away);
         outcome
     }
 
@@ -132,6 +119,49 @@ fn suggests_other(tried: Scheme, outcome: &Result<Response, Failure>) -> bool {
                 | FailureKind::Proxy
         ),
     }
+}
+
+/// Whether the second try was the right one.
+fn is_understood(
+    second: Scheme,
+    first: &Result<Response, Failure>,
+    other: &Result<Response, Failure>,
+) -> bool {
+    match other {
+        // Who wants https may have been cut off, and now sees http.
+        Ok(response) if second == Scheme::Http && response.status == 400 => {
+            failed_by(first, FailureKind::Tls)
+        }
+        Ok(_) => true,
+        // TLS was agreed on, or would have been.
+        Err(failure) => {
+            second == Scheme::Https
+                && matches!(
+                    failure.kind,
+                    FailureKind::Trust
+                        | FailureKind::Closed
+                        | FailureKind::Stalled
+                        | FailureKind::Malformed
+                )
+        }
+    }
+}
+
+fn failed_by(outcome: &Result<Response, Failure>, kind: FailureKind) -> bool {
+    matches!(outcome, Err(failure) if failure.kind == kind)
+}
+
+/// What Go and nginx say in plain http on a port for TLS. An answer to a HEAD says nothing.
+fn wants_https(outcome: &Result<Response, Failure>) -> bool {
+    const SAID: [&[u8]; 2] = [
+        b"Client sent an HTTP request to an HTTPS server",
+        b"The plain HTTP request was sent to HTTPS port",
+    ];
+    let says = |body: &[u8]| {
+        let mut said = SAID.iter();
+        said.any(|words| body.windows(words.len()).any(|part| part == *words))
+    };
+    matches!(outcome, Ok(response) if response.status == 400 && says(&response.body))
 }
 
 #[cfg(test)]
@@ -186,6 +216,13 @@ mod tests {
         let ok = || answer(200);
         let bad = || answer(400);
         let no = |kind| move || failure(kind);
+        let says_so = || {
+            Ok(Response {
+                status: 400,
+                body: b"<h1>The plain HTTP request was sent to HTTPS port</h1>".to_vec(),
+                ..Response::default()
+            })
+        };
         let check = |reach: Reach, a: &dyn Fn() -> _, b: &dyn Fn() -> _, tried: &str, known| {
             assert_eq!(run(&reach, a, b), (tried.to_owned(), known));
         };
@@ -207,6 +244,8 @@ mod tests {
         check(loopback(), &no(Stalled), &ok, "http ", None);
         check(loopback(), &bad, &ok, "http https ", https);
         check(loopback(), &bad, &no(Tls), "http https ", http);
+        check(loopback(), &bad, &no(Connect), "http https ", None);
+        check(loopback(), &says_so, &no(Connect), "http https ", https);
         check(loopback(), &no(Malformed), &ok, "http https ", https);
         check(loopback(), &no(Closed), &no(Trust), "http https ", https);
         check(
@@ -219,6 +258,8 @@ mod tests {
         check(loopback(), &no(Connect), &no(Connect), "http https ", None);
         check(insecure(), &ok, &ok, "https ", https);
         check(insecure(), &ok, &no(Tls), "https http ", http);
+        check(insecure(), &bad, &no(Tls), "https http ", http);
+        check(insecure(), &bad, &no(Connect), "https http ", None);
         check(insecure(), &no(Closed), &no(Tls), "https http ", None);
         check(insecure(), &ok, &no(Trust), "https ", None);
     }
