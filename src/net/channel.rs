@@ -273,8 +273,12 @@ impl Layer {
     }
 
     fn process(&mut self) -> io::Result<rustls::IoState> {
+        let is_agreed = !self.session.is_handshaking();
         self.session.process_new_packets().map_err(|error| {
-            let fault = untrusted::fault(&error, self.identified);
+            let fault = match is_agreed {
+                true => untrusted::later_fault(&error, self.identified),
+                false => untrusted::fault(&error, self.identified),
+            };
             told(self.fault.insert(fault))
         })
     }

@@ -233,8 +233,7 @@ fn wrong_name(expected: &str, presented: &[String]) -> (String, String) {
     (message, hint)
 }
 
-/// Sorts what rustls says, during the handshake and after it. `identified`: a client certificate
-/// was there to be shown.
+/// Sorts what rustls says during the handshake. `identified`: a client certificate was there to be shown.
 pub(super) fn fault(error: &Error, identified: bool) -> Fault {
     match error {
         Error::InvalidCertificate(problem) => {
@@ -257,6 +256,19 @@ pub(super) fn fault(error: &Error, identified: bool) -> Fault {
         Error::AlertReceived(alert) => refusal(*alert, identified),
         other => Fault::new(FailureKind::Tls, format!("TLS failed: {other}")),
     }
+}
+
+/// The same after the handshake: a byte that was damaged on its way ends a connection, as a cut does.
+pub(super) fn later_fault(error: &Error, identified: bool) -> Fault {
+    let fault = fault(error, identified);
+    let message = match (fault.kind, error) {
+        (FailureKind::Tls, Error::AlertReceived(alert)) => {
+            format!("the server ended the TLS connection: {alert:?}")
+        }
+        (FailureKind::Tls, error) => format!("the TLS connection broke: {error}"),
+        _ => return fault,
+    };
+    Fault::new(FailureKind::Closed, message)
 }
 
 /// What an alert of the server says: about the client's certificate, mostly.

@@ -1,6 +1,7 @@
 //! `hoist::net` against servers and networks that behave, and that do not: every kind of failure,
 //! answers in the middle of a body, connections that are used again, and the way out.
 
+mod damaged;
 mod early;
 mod failures;
 mod files;

@@ -20,6 +20,8 @@ pub(super) enum Effect {
     Cut,
     /// One bit of a body, this one modulo its length in bits, is not what was sent.
     Flip(u64),
+    /// One bit of the next byte is not what was sent, whatever the byte belongs to.
+    Garble,
     /// Nothing is passed on in that direction for so long.
     Pause(Duration),
     /// Both sides see a reset; what was on its way may be lost.
@@ -54,6 +56,10 @@ impl Fault {
     /// Counts bodies that are not empty, of all connections, in place of bytes.
     pub(crate) fn flip(direction: Direction, bit: u64) -> Self {
         Self::new(Effect::Flip(bit), direction)
+    }
+
+    pub(crate) fn garble(direction: Direction) -> Self {
+        Self::new(Effect::Garble, direction)
     }
 
     pub(crate) fn pause(direction: Direction, wait: Duration) -> Self {

@@ -109,14 +109,14 @@ impl Pump {
             self.bodies.pass(&mut buffer[..read], |request, _| {
                 state.flip(direction, connection, request)
             });
-            if !self.pass_on(&buffer[..read])? {
+            if !self.pass_on(&mut buffer[..read])? {
                 return Ok(());
             }
         }
     }
 
     /// False when there is nothing more to do.
-    fn pass_on(&mut self, mut bytes: &[u8]) -> io::Result<bool> {
+    fn pass_on(&mut self, mut bytes: &mut [u8]) -> io::Result<bool> {
         while !bytes.is_empty() {
             if self.shared.vanished.load(Ordering::SeqCst) {
                 return Ok(self.direction == Up);
@@ -130,8 +130,10 @@ impl Pump {
             counter.fetch_add(pass as u64, Ordering::SeqCst);
             self.to.write_all(&bytes[..pass])?;
             self.passed += pass as u64;
-            bytes = &bytes[pass..];
+            bytes = &mut bytes[pass..];
             match effect {
+                // A fault is due at a byte that is there.
+                Some(Effect::Garble) => bytes[0] ^= 1,
                 Some(effect) if !self.suffer(effect)? => return Ok(false),
                 Some(_) => {}
                 None => {
@@ -185,7 +187,7 @@ impl Pump {
                 self.slow = Some((step, every));
                 return Ok(true);
             }
-            Effect::Flip(_) | Effect::Shut => return Ok(true),
+            Effect::Flip(_) | Effect::Garble | Effect::Shut => return Ok(true),
         }
         Ok(false)
     }
