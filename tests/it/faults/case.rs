@@ -17,6 +17,8 @@ use crate::support::registry::{Kind, Registry};
 pub(super) struct Case {
     seed: u64,
     kind: Kind,
+    /// Over TLS, for who trusts this.
+    ca: Option<PathBuf>,
     form: Form,
     source: PathBuf,
     /// By name without the host: what the tag has to stand for.
@@ -39,9 +41,10 @@ enum Form {
 }
 
 impl Case {
-    pub(super) fn new(seed: u64, kind: Kind, dir: &Path) -> Self {
+    pub(super) fn new(seed: u64, registry: &Registry, dir: &Path) -> Self {
         let mut random = Random::new(seed);
-        let plan = Plan::new(&mut random, true);
+        let ca = registry.ca().map(Path::to_path_buf);
+        let plan = Plan::new(&mut random, ca.is_none());
         let form = random.one_of(&[
             Form::Layout,
             Form::Layout,
@@ -60,11 +63,12 @@ impl Case {
         let wanted = names.zip(write(form, &source, &specs)).collect();
         Self {
             seed,
-            kind,
+            kind: registry.kind(),
             form,
             source,
             wanted,
-            options: options(&mut random, &plan),
+            options: options(&mut random, &plan, ca.is_some()),
+            ca,
             json: !random.once_in(3),
             remembers: random.once_in(2),
             plan,
@@ -87,6 +91,10 @@ impl Case {
             .arg(format!("{}ms", STALL.as_millis()))
             .arg(&self.source)
             .arg(format!("{}/s{}/", proxy.address(), self.seed));
+        let command = match &self.ca {
+            Some(ca) => command.arg("--ca-cert").arg(ca),
+            None => command,
+        };
         let command = match self.json {
             true => command.args(["-o", "json"]),
             false => command,
@@ -140,17 +148,18 @@ impl fmt::Display for Case {
         let names: Vec<&str> = self.wanted.iter().map(|(name, _)| name.as_str()).collect();
         write!(
             f,
-            "{:?} with {} to {}, {}\nplan: {}",
+            "{:?} with {} to {}{}, {}\nplan: {}",
             self.form,
             names.join(", "),
             self.kind.name(),
+            self.ca.as_ref().map_or("", |_| " over TLS"),
             self.options.join(" "),
             self.plan
         )
     }
 }
 
-fn options(random: &mut Random, plan: &Plan) -> Vec<String> {
+fn options(random: &mut Random, plan: &Plan, is_tls: bool) -> Vec<String> {
     let mut options = vec![format!("-j{}", random.one_of(&[1, 2, 4, 8, 16]))];
     if random.once_in(4) {
         let size = random.one_of(&["64KiB", "100KB", "512KiB", "1MiB"]);
@@ -160,7 +169,7 @@ fn options(random: &mut Random, plan: &Plan) -> Vec<String> {
         options.extend(["--images".into(), random.one_of(&["1", "2"]).into()]);
     }
     // Without it both ways of speaking are tried, and both fail.
-    if random.once_in(2) || !plan.has_end() {
+    if (random.once_in(2) || !plan.has_end()) && !is_tls {
         options.push("--plain-http".into());
     }
     options

@@ -54,6 +54,8 @@ impl Random {
 /// What hoist is told to wait for a byte: a registry on a machine that is busy with other tests may take
 /// its time, too.
 pub(crate) const STALL: Duration = Duration::from_millis(1500);
+/// More than a handshake takes, in either direction.
+const HANDSHAKE: u64 = 3_000;
 /// How long hoist looks for a blob of which it does not know whether it arrived.
 const LOOKS: Duration = Duration::from_secs(15);
 
@@ -74,7 +76,7 @@ pub(crate) enum Ending {
 }
 
 impl Plan {
-    /// `flips`: whether bodies can be seen on their way.
+    /// `flips`: whether bodies can be seen on their way. Where they cannot, what changes is a byte of TLS.
     pub(crate) fn new(random: &mut Random, flips: bool) -> Self {
         match random.once_in(5) {
             true => Self::unending(random, flips),
@@ -88,10 +90,15 @@ impl Plan {
         let count = 1 + random.below(4);
         let mut faults: Vec<Fault> = (0..count).map(|_| passing(random)).collect();
         let mut ending = Ending::Arrives;
-        if flips && random.once_in(4) {
+        if random.once_in(4) {
             let direction = random.one_of(&[Up, Up, Up, Down]);
-            faults.push(Fault::flip(direction, random.next()).after(random.below(6)));
-            ending = Ending::ArrivesOrRefused;
+            faults.push(match flips {
+                true => Fault::flip(direction, random.next()).after(random.below(6)),
+                false => garble(random, direction),
+            });
+            if flips {
+                ending = Ending::ArrivesOrRefused;
+            }
         }
         Self {
             away,
@@ -113,7 +120,7 @@ impl Plan {
             Up => random.one_of(&[0, 100, 100, 10_000]),
             Down => random.one_of(&[0, 1, 20]),
         };
-        match random.below(if flips { 7 } else { 6 }) {
+        match random.below(7) {
             0 => Self {
                 away: Some(Duration::MAX),
                 faults: Vec::new(),
@@ -124,6 +131,7 @@ impl Plan {
             3 => always(Fault::reset(direction).after(early)),
             4 => always(Fault::stall(direction).after(early)),
             5 => always(Fault::vanish(direction).after(early)),
+            _ if !flips => always(garble(random, Up).after(HANDSHAKE)),
             _ => Self {
                 ending: Ending::Fails(1, "refused"),
                 ..always(Fault::flip(Up, random.next()))
@@ -165,6 +173,15 @@ impl Plan {
         proxy.hang_up();
         proxy.come_back();
     }
+}
+
+/// After the handshake: what is damaged in it may look like a certificate that is not to be trusted.
+fn garble(random: &mut Random, direction: Direction) -> Fault {
+    let most = match direction {
+        Up => 1_000_000,
+        Down => 3_000,
+    };
+    Fault::garble(direction).after(HANDSHAKE + random.magnitude(1, most))
 }
 
 /// Something that happens once or twice and then is over.

@@ -192,6 +192,11 @@ impl Registry {
         self.address
     }
 
+    /// What has to be trusted where it speaks TLS.
+    pub(crate) fn ca(&self) -> Option<&Path> {
+        self.setup.tls.as_ref().map(|tls| tls.ca.as_path())
+    }
+
     /// `localhost:PORT`, as a user would type it.
     pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.address.port())
