@@ -18,7 +18,7 @@ const MAX_TAG: usize = 128;
 /// A hint repeats what was typed, as long as that may be: a longer one helps nobody. In bytes.
 const LONGEST_HINT: usize = 2000;
 /// Longest host name (RFC 1035, section 2.3.4), in characters, the port not counted.
-const MAX_HOST: usize = 255;
+pub(crate) const MAX_HOST: usize = 255;
 
 /// `host[:port]` of a registry, as typed, `docker.io` in its canonical spelling.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::image::reference::MAX_HOST;
+
 /// A `Location` longer than this is not followed, in bytes.
 const MAX_LOCATION: usize = 8 << 10;
 
@@ -160,7 +162,7 @@ impl Url {
         let legal = match inside {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => {
-                !host.is_empty()
+                (1..=MAX_HOST).contains(&host.len())
                     && host
                         .bytes()
                         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
@@ -272,6 +274,16 @@ mod tests {
             ("/a//b?x=../y", "/a//b?x=../y"),
         ] {
             assert_eq!(without_dots(path), expected);
+        }
+    }
+
+    #[test]
+    fn a_host_is_as_long_as_one_can_be() {
+        let here = Url::new(Scheme::Https, "r.io", None, "/".into());
+        for (length, expected) in [(255, Ok(255)), (256, Err("has no valid host"))] {
+            let found = here.join(&format!("https://{}/p", "h".repeat(length)));
+            let found = found.map(|url| url.host().len());
+            assert_eq!(found, expected.map_err(|why| LocationError(why.into())));
         }
     }
 

@@ -21,8 +21,8 @@ use crate::soak::worker::{End, FIGURES, Figures, INPUT, Order};
 /// For each target, where no time is given.
 const INPUTS: u64 = 60;
 
-/// An input that is still being read after this will not end.
-const HANGING: Duration = Duration::from_secs(30);
+/// An input that is still being read after this will not end, however busy the machine is.
+const HANGING: Duration = Duration::from_secs(120);
 
 /// Bytes of an input that are shown.
 const SHOWN: usize = 256;
