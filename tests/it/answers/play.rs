@@ -14,7 +14,7 @@ use super::steps::{STEPS, Source, Step, answer_of, challenge};
 use super::table::Cell;
 use super::words::{Once, RETRIES, Word, find};
 use crate::support::pushing::read_back;
-use crate::support::registry::{Kind, Registry, Setup};
+use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Action, Answer, Rule, Scripted, Seen, answer, computed, on};
 use crate::wire::{ManualClock, plain, shape, user};
 
@@ -52,12 +52,8 @@ impl Observer for Pressures {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        let setup = Setup {
-            in_memory: true,
-            ..Setup::default()
-        };
         Self {
-            registry: Registry::start_with(Kind::Serve, setup),
+            registry: Registry::start(Kind::Serve),
             pushes: AtomicUsize::new(0),
         }
     }

@@ -32,6 +32,9 @@ pub(crate) enum Kind {
     Zot,
 }
 
+/// What a registry gets, in bytes, in a file system in memory where there is one.
+const USUAL_ROOM: u64 = 64 << 20;
+
 /// What a registry is started with beyond its defaults. Only the two distributions have these, but for
 /// the room.
 #[derive(Clone, Debug, Default)]
@@ -42,12 +45,10 @@ pub(crate) struct Setup {
     /// PEM of the authority that clients' certificates have to come from. The tests' own requests have
     /// none then.
     pub(crate) client_ca: Option<PathBuf>,
-    /// Its data is in memory, where there is room for that: for hundreds of small pushes.
-    pub(crate) in_memory: bool,
     pub(crate) token: Option<TokenAuth>,
     /// It remembers which blobs it has, and does not look.
     pub(crate) remembers_blobs: bool,
-    /// For so many bytes, in memory where there is room.
+    /// For so many bytes, where they are more than [`USUAL_ROOM`].
     pub(crate) room: u64,
 }
 
@@ -137,12 +138,8 @@ impl Registry {
     }
 
     pub(crate) fn start_with(kind: Kind, setup: Setup) -> Self {
-        let memory = || tempfile::tempdir_in("/dev/shm");
-        let dir = match setup.room {
-            0 if setup.in_memory => memory().or_else(|_| tempfile::tempdir()).unwrap(),
-            0 => tempfile::tempdir().unwrap(),
-            bytes => room(bytes),
-        };
+        // distribution syncs every small file that it writes, which on a disk is most of its work.
+        let dir = room(setup.room.max(USUAL_ROOM));
         Self::start_in(dir, kind, setup)
     }
 
