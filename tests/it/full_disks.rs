@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use tempfile::tempdir;
 
@@ -90,7 +91,7 @@ fn a_registry_without_room_is_named() {
         ImageSpec::new("small:1").layer(2, 5_000),
     ]);
     both.finish();
-    for kind in available() {
+    let check = |kind: Kind| {
         let registry = Registry::start(kind);
         let Some(_mounted) = Mounted::new(&registry.storage(), "3m") else {
             return;
@@ -114,7 +115,12 @@ fn a_registry_without_room_is_named() {
             report["requests"].as_u64().unwrap() < 40,
             "{kind:?}: {output}"
         );
-    }
+    };
+    thread::scope(|scope| {
+        for kind in available() {
+            scope.spawn(move || check(kind));
+        }
+    });
 }
 
 #[test]
