@@ -13,7 +13,7 @@ use tempfile::tempdir;
 use crate::support::archives::{ImageSpec, Layout, docker_archive, layout, oci_archive};
 use crate::support::command::{Output, hoist};
 use crate::support::members::Members;
-use crate::support::programs::on_path;
+use crate::support::programs::{copy_program, on_path};
 use crate::support::pushing::{arrived, push, read_back};
 use crate::support::registry::{Kind, Registry};
 
@@ -140,7 +140,7 @@ fn list_unprivileged(dir: &Path) -> Option<(i32, String, String)> {
         let place = place.path();
         fs::set_permissions(place, Permissions::from_mode(0o755)).unwrap();
         let binary = place.join("hoist");
-        fs::copy(env!("CARGO_BIN_EXE_hoist"), &binary).unwrap();
+        copy_program(Path::new(env!("CARGO_BIN_EXE_hoist")), &binary);
         let mut command = Command::new(setpriv);
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
         command.arg(binary);

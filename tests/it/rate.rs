@@ -164,6 +164,14 @@ fn a_pause_is_kept_to_where_the_question_is_not_asked_again() {
     assert_eq!((wire.pressures(), wire.retries()), (2, vec![]));
 }
 
+/// Whether it was the limit that the push took so long for, and not the machine: then it waited for it.
+#[track_caller]
+fn assert_took(output: &Output, least: u64) -> bool {
+    let took = output.json()["duration_ms"].as_u64().unwrap();
+    assert!((least..MUCH_TOO_LONG).contains(&took), "{least}: {output}");
+    took < least + least / 2
+}
+
 #[test]
 fn requests_are_spread_over_time_at_every_registry() {
     let dir = tempdir().unwrap();
@@ -177,15 +185,13 @@ fn requests_are_spread_over_time_at_every_registry() {
         let requests = report["requests"].as_u64().unwrap();
         // Six at once, and a connection that was closed meanwhile costs none of its own.
         let least = (requests - 6 - 1) * 1000 / 6;
-        let took = report["duration_ms"].as_u64().unwrap();
         assert!(least > 400, "{kind:?}: {output}");
-        assert!((least..MUCH_TOO_LONG).contains(&took), "{kind:?}: {output}");
-        assert!(ms(&report, "requests_ms") > 0, "{kind:?}: {output}");
+        if assert_took(&output, least) {
+            assert!(ms(&report, "requests_ms") > 0, "{kind:?}: {output}");
+            let said = "waited for --requests-per-second";
+            assert!(output.stderr.contains(said), "{output}");
+        }
         assert_eq!(report["waited_ms"], ms(&report, "requests_ms"), "{output}");
-        assert!(
-            output.stderr.contains("waited for --requests-per-second"),
-            "{output}"
-        );
     }
 }
 
@@ -284,12 +290,12 @@ fn assert_limited(output: &Output, rate: u64) {
     let sent = report["bytes"]["uploaded"].as_u64().unwrap();
     let burst = (rate / 10).max(64 << 10);
     let least = sent.saturating_sub(burst + rate / 16) * 1000 / rate;
-    let took = report["duration_ms"].as_u64().unwrap();
     assert!(least > 800, "{output}");
-    assert!((least..MUCH_TOO_LONG).contains(&took), "{least}: {output}");
-    assert!(ms(&report, "bandwidth_ms") > least / 2, "{output}");
-    assert!(output.stderr.contains(" waited"), "{output}");
-    assert!(output.stderr.contains("for --limit-rate"), "{output}");
+    if assert_took(output, least) {
+        assert!(ms(&report, "bandwidth_ms") > least / 2, "{output}");
+        assert!(output.stderr.contains(" waited"), "{output}");
+        assert!(output.stderr.contains("for --limit-rate"), "{output}");
+    }
     assert_eq!(report["retries"], 0, "{output}");
 }
 
@@ -406,9 +412,10 @@ fn limits_of_one_registry_stand_in_the_file() {
     let config = dir.path().join("config.json");
     let registry = Registry::start(Kind::Serve);
     let host = registry.host();
-    for (limit, what) in [
-        (r#""requests-per-second": 7.5"#, "requests_ms"),
-        (r#""limit-rate": "256K""#, "bandwidth_ms"),
+    // Nine requests and 107000 bytes.
+    for (limit, what, least) in [
+        (r#""requests-per-second": 4.5"#, "requests_ms", 950),
+        (r#""limit-rate": "64K""#, "bandwidth_ms", 550),
     ] {
         let there = format!(r#"{{"registries": {{"{host}": {{{limit}}}}}}}"#);
         let elsewhere = format!(r#"{{"registries": {{"other": {{{limit}}}}}}}"#);
@@ -419,7 +426,9 @@ fn limits_of_one_registry_stand_in_the_file() {
             let config = ["--config", config.to_str().unwrap()];
             let source = dir.path().join("image");
             let output = push(&source, &registry, &path, &config).expect_code(0);
-            assert_eq!(ms(&output.json(), what) > 0, limits, "{text}: {output}");
+            let waited = ms(&output.json(), what) > 0;
+            let must_wait = limits && assert_took(&output, least);
+            assert!((must_wait..=limits).contains(&waited), "{text}: {output}");
         }
     }
 }

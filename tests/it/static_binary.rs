@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::support::programs::copy_program;
 use crate::support::registry::{Kind, Registry};
 
 /// 4 MiB, as the README says.
@@ -77,7 +78,7 @@ impl EmptyRoot {
             return skip("only root may change the root");
         }
         let dir = tempfile::tempdir().unwrap();
-        fs::copy(binary, dir.path().join("hoist")).unwrap();
+        copy_program(&binary, &dir.path().join("hoist"));
         Some(Self { dir })
     }
 
