@@ -1,6 +1,7 @@
 //! Uploads that one process leaves open, and the next one goes on with.
 #![cfg(target_os = "linux")]
 
+mod interrupted;
 mod left;
 mod places;
 mod together;

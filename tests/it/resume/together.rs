@@ -9,7 +9,7 @@ use crate::support::scripted::{Gate, held, on, pass};
 use hoist::image::digest::Digest;
 
 /// A push that waits for another one.
-fn waiting(site: &Site) -> Running {
+pub(super) fn waiting(site: &Site) -> Running {
     let mut second = site.push().arg("-vv").spawn();
     second.wait_for_stderr("waits for another process");
     second
