@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use hoist::image::digest::{Algorithm, Digest, Hasher};
 use serde_json::json;
@@ -12,6 +13,8 @@ use tar::{EntryType, Header};
 use crate::support::archives::{CONFIG, Form, ImageSpec, LayerSpec, Layout, docker_archive};
 use crate::support::command::hoist;
 use crate::support::packing::with_window;
+use crate::support::proxy::{Down, Fault, Proxy};
+use crate::support::pushing::push;
 use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Gate, Scripted, answer, computed, held, on, pass};
 
@@ -123,6 +126,40 @@ fn a_blob_of_hundreds_of_mebibytes_takes_no_more_than_a_small_one() {
     running.wait().expect_code(0);
     let seen = server.requests();
     assert!(seen.iter().any(|request| request.body_len == size));
+    assert!(peak < 16 * MIB, "{} KiB", peak >> 10);
+}
+
+/// Looked at when most of it has been read.
+#[test]
+fn nor_does_one_that_is_read_back() {
+    let size = 40 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let mut layout = Layout::create(dir.path());
+    let digest = Digest::of(&vec![0; size]);
+    let blob = File::create(layout.blob_path(digest.as_str())).unwrap();
+    blob.set_len(size as u64).unwrap();
+    let layer = json!({
+        "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+        "digest": digest.as_str(),
+        "size": size,
+    });
+    let config = layout.blob(CONFIG, &ImageSpec::unnamed().config());
+    let manifest = layout.manifest(&json!({"config": config, "layers": [layer]}));
+    layout.enter(manifest, Some("app:1"));
+    layout.finish();
+    let registry = Registry::start(Kind::Serve);
+    push(dir.path(), &registry, "app:1", &[]).expect_code(0);
+    let proxy = Proxy::to(registry.address());
+    let most_of_it = (size - (4 << 20)) as u64;
+    proxy.arm(Fault::stall(Down).after(most_of_it));
+    let running = hoist(["push", "--verify"])
+        .arg(dir.path())
+        .arg(format!("{}/app:1", proxy.address()))
+        .spawn();
+    while proxy.bytes(Down) < most_of_it {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let peak = running.peak_memory();
     assert!(peak < 16 * MIB, "{} KiB", peak >> 10);
 }
 

@@ -14,6 +14,7 @@ use crate::support::sources::Sources;
 
 mod cuts;
 mod refusals;
+mod stalls;
 
 /// `app:1` of two layers in one folder, `other:1` of one in another.
 fn images(dir: &Path) {
