@@ -57,6 +57,7 @@ mod sources;
 mod static_binary;
 mod stdin;
 mod support;
+mod suspended;
 mod tidy;
 mod together;
 mod tokens;
