@@ -1,6 +1,8 @@
 //! `--requests-per-second` and `--limit-rate`: a registry gets no more than it is to get, nothing that is
 //! held back is taken for a stall, and the report says what was waited for.
 
+mod exact;
+
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -245,15 +247,10 @@ fn bytes_are_spread_over_time_whichever_way_they_go() {
     let (folder, archive) = (dir.path().join("folder"), dir.path().join("archive"));
     layout(&folder, &[image(1, 2_400_000)]);
     docker_archive(&archive, &[ImageSpec::new("app:1").layer(2, 2_400_000)]);
-    let authority = Authority::new("tests");
-    let ca = authority.write(dir.path());
-    let (certificate, key) = authority.issue(&["localhost"]).write(dir.path());
-    let tls = Setup {
-        tls: Some(Tls {
-            certificate,
-            key,
-            ca: ca.clone(),
-        }),
+    let files = tls(dir.path());
+    let ca = files.ca.clone();
+    let secure = Setup {
+        tls: Some(files),
         ..Setup::default()
     };
     let mut runs = vec![
@@ -266,7 +263,7 @@ fn bytes_are_spread_over_time_whichever_way_they_go() {
         (&archive, Registry::start(Kind::Serve), vec![]),
     ];
     if Kind::Distribution3.is_available() {
-        let registry = Registry::start_with(Kind::Distribution3, tls);
+        let registry = Registry::start_with(Kind::Distribution3, secure);
         runs.push((&folder, registry, vec!["--ca-cert", ca.to_str().unwrap()]));
         runs.push((&archive, Registry::start(Kind::Distribution3), vec![]));
     }
@@ -281,6 +278,17 @@ fn bytes_are_spread_over_time_whichever_way_they_go() {
             });
         }
     });
+}
+
+/// Files of a server on loopback.
+fn tls(dir: &Path) -> Tls {
+    let authority = Authority::new("tests");
+    let (certificate, key) = authority.issue(&["localhost"]).write(dir);
+    Tls {
+        certificate,
+        key,
+        ca: authority.write(dir),
+    }
 }
 
 /// All bytes but the burst and the last pieces came at this rate.

@@ -207,6 +207,45 @@ fn the_tail_of_a_layer_that_is_compressed_on_the_way_is_made_again() {
     }
 }
 
+/// Slower, in smaller pieces: over the same bytes all the same.
+#[test]
+fn the_rest_of_what_was_sent_at_a_limited_rate_is_sent() {
+    let site = |kind, made| match made {
+        true => {
+            let site = Site::new(kind);
+            docker_archive(&site.dir.path().join("source"), &[small()]);
+            site
+        }
+        false => Site::small(kind),
+    };
+    let kinds = registry::available().into_iter();
+    std::thread::scope(|scope| {
+        for kind in kinds.filter(|kind| keeps(*kind)) {
+            for made in [false, true] {
+                scope.spawn(move || {
+                    let site = site(kind, made);
+                    let limited = |rate| site.push().args(["--limit-rate", rate]);
+                    drop(site.stalled(limited("3M"), SMALL_CUT));
+                    site.proxy.hang_up();
+                    let (output, sent) = site.finished_by(limited("6M"));
+                    let report = output.json();
+                    let (uploaded, resumed, at) = outcome(&report);
+                    assert!(at.is_some_and(|at| at >= SMALL_CUT - SLACK), "{output}");
+                    assert_eq!(at, Some(resumed), "{output}");
+                    let bytes = |what: &str| report["bytes"][what].as_u64().unwrap();
+                    let rest = bytes("total") - bytes("present") - resumed;
+                    assert_eq!(uploaded, rest, "{output}");
+                    assert!(sent < uploaded + SLACK, "{sent}: {output}");
+                    assert!(
+                        report["waited"]["bandwidth_ms"].as_u64() > Some(0),
+                        "{output}"
+                    );
+                });
+            }
+        }
+    });
+}
+
 #[test]
 fn what_ended_before_its_end_is_gone_on_with_too() {
     let site = Site::small(Kind::Serve);
