@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::tempdir;
 
 use crate::support::archives::{ImageSpec, docker_archive};
 use crate::support::command::{Command, hoist};
+use crate::support::proxy::{Fault, Proxy, Up};
 use crate::support::pushing::read_back;
 use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Gate, Scripted, answer, held, on, pass};
@@ -52,6 +55,50 @@ fn what_another_clock_has_left_is_of_no_harm() {
             assert!(report["duration_ms"].as_u64().unwrap() < 60_000, "{offset}");
             read_back(&registry, &report);
         }
+    }
+}
+
+/// An upload that a killed push has left under one clock, and the next one finds under another.
+#[test]
+fn an_upload_left_under_another_clock_is_gone_on_with_or_begun_again() {
+    let Some(library) = library() else { return };
+    let dir = tempdir().unwrap();
+    let (source, ahead) = (dir.path().join("app.tar"), dir.path().join("ahead"));
+    docker_archive(&source, &[ImageSpec::new("app:1").layer(1, 3 << 20)]);
+    for (before, after) in [
+        ("+0", "+2h"),
+        ("+0", "+9000d"),
+        ("+0", "-9000d"),
+        ("-20000d", "+0"),
+    ] {
+        let registry = Registry::start(Kind::Serve);
+        let proxy = Proxy::to(registry.address());
+        let push = |offset: &str| {
+            fs::write(&ahead, offset).unwrap();
+            let push = hoist(["push", "-o", "json", "--no-cache", "--state-dir"]);
+            let push = push.arg(dir.path().join("state")).arg(&source);
+            let push = push.arg(format!("{}/app:1", proxy.address()));
+            under(push, &library, &ahead)
+        };
+        proxy.arm(Fault::stall(Up).after(1_000_000));
+        let running = push(before).spawn();
+        while proxy.bytes(Up) < 1_000_000 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(running);
+        proxy.hang_up();
+        let output = push(after).run().expect_code(0);
+        let report = output.json();
+        assert_eq!(report["warnings"], json!([]), "{before} {after}: {output}");
+        read_back(&registry, &report);
+        let bytes = |name: &str| report["bytes"][name].as_u64().unwrap();
+        let resumed = bytes("resumed");
+        let all = bytes("uploaded") + bytes("present") + resumed;
+        assert_eq!(all, bytes("total"), "{before} {after}: {output}");
+        let is_near = after.ends_with('h');
+        assert!(resumed > 800_000 || !is_near, "{before} {after}: {output}");
+        let left = fs::read_dir(dir.path().join("state/uploads")).unwrap();
+        assert_eq!(left.count(), 0, "{before} {after}");
     }
 }
 
