@@ -8,7 +8,7 @@ use std::thread;
 use tempfile::tempdir;
 
 use crate::support::archives::{ImageSpec, Layout, layout, noise, oci_archive};
-use crate::support::command::hoist;
+use crate::support::command::{Output, hoist};
 use crate::support::mounted::Mounted;
 use crate::support::pushing::{push, read_back};
 use crate::support::registry::{Kind, Registry, available};
@@ -42,6 +42,45 @@ fn a_push_needs_no_room_for_what_it_remembers() {
         let repository = format!("app{number}");
         let output = push(&source, &registry, &repository, &options).expect_code(0);
         read_back(&registry, &output.json());
+        goes_unnoticed(&output);
+    }
+}
+
+/// Nothing is lost that somebody would have to know of.
+#[track_caller]
+fn goes_unnoticed(output: &Output) {
+    let warnings = &output.json()["warnings"];
+    assert!(warnings.as_array().unwrap().len() <= 1, "{output}");
+    assert!(output.stderr.matches("warning").count() <= 1, "{output}");
+}
+
+/// There is room for the first bytes of something, or for the first few files.
+#[test]
+fn room_that_ends_in_the_middle_is_missed_by_nobody() {
+    let dir = tempdir().unwrap();
+    let registry = Registry::start(Kind::Serve);
+    let source = dir.path().join("image");
+    let spec = (0..9).fold(ImageSpec::new("app:1"), |spec, seed| {
+        spec.layer(seed, 100_000)
+    });
+    layout(&source, &[spec]);
+    for pages in 1..4 {
+        let Some(small) = Mounted::new(&dir.path().join("small"), "64k") else {
+            return;
+        };
+        let filler = small.path().join("filler");
+        fs::write(&filler, noise(1, (16 - pages) << 12)).unwrap();
+        let place = small.path().to_str().unwrap();
+        let options = ["--cache-dir", place, "--state-dir", place];
+        let path = |number| format!("app{pages}-{number}:1");
+        let output = push(&source, &registry, &path(1), &options).expect_code(0);
+        read_back(&registry, &output.json());
+        goes_unnoticed(&output);
+        fs::remove_file(filler).unwrap();
+        // What was left is whole, or nothing.
+        let again = push(&source, &registry, &path(2), &options).expect_code(0);
+        read_back(&registry, &again.json());
+        assert_eq!(again.json()["warnings"], serde_json::json!([]), "{again}");
     }
 }
 
@@ -138,7 +177,7 @@ fn folders_that_cannot_be_had_are_done_without() {
     };
     // For root it can be written to all the same.
     mode("555");
-    let places = [
+    let mut places = vec![
         dir.path().join("not/there/yet"),
         file.clone(),
         file.join("below"),
@@ -147,6 +186,11 @@ fn folders_that_cannot_be_had_are_done_without() {
         read_only.clone(),
         read_only.join("below"),
     ];
+    let mounted = Mounted::new(&dir.path().join("mounted"), "64k");
+    if let Some(mounted) = &mounted {
+        mounted.protect();
+        places.extend([mounted.path().to_path_buf(), mounted.path().join("below")]);
+    }
     for (number, place) in places.iter().enumerate() {
         for option in ["--cache-dir", "--state-dir"] {
             let repository = format!("app{number}{option}");

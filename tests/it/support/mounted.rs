@@ -27,6 +27,15 @@ impl Mounted {
         mounted.then(|| Self(path.to_path_buf()))
     }
 
+    /// Nobody writes there any more, not even root.
+    pub(crate) fn protect(&self) {
+        let mount = Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&self.0)
+            .status();
+        assert!(mount.unwrap().success());
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
