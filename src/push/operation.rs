@@ -19,7 +19,7 @@ use crate::push::memory::Memory;
 use crate::push::plan::Plan;
 use crate::push::report::{ErrorReport, Report};
 use crate::push::schedule::{Limits, Schedule};
-use crate::push::state::State;
+use crate::push::state::{State, Worth};
 use crate::push::tally::{Ending, Tally};
 use crate::push::task::Tools;
 use crate::registry::client::{self, Client, TokenService};
@@ -200,7 +200,7 @@ impl Operation {
         stop: &Stop,
     ) -> Result<(), ErrorReport> {
         let memory = Arc::new(self.recall(&mut plan, tally, observers));
-        let state = self.state.as_deref().map(State::open);
+        let state = (self.state.as_deref()).map(|folder| State::open(folder, worth(&plan)));
         let mut holdings = match self.force || self.verify {
             true => Holdings::default(),
             false => memory.holdings(),
@@ -329,6 +329,14 @@ struct Attempt {
     service: Option<TokenService>,
     sessions: Option<Arc<dyn Sessions>>,
     memory: Arc<Memory>,
+}
+
+fn worth(plan: &Plan) -> Worth {
+    // How much an image will be is not known before it is compressed.
+    match plan.compresses() {
+        true => Worth::default(),
+        false => Worth::of(plan.sizes()),
+    }
 }
 
 fn warn(message: String, tally: &mut Tally, observers: &mut [Box<dyn Observer>]) {

@@ -270,6 +270,11 @@ impl Plan {
         }
     }
 
+    /// The stored bytes of each image.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = u64> {
+        (0..self.images.len()).map(|number| self.weight(&[number]).1)
+    }
+
     /// How many blobs `images` have together, and their stored bytes.
     fn weight(&self, images: &[usize]) -> (usize, u64) {
         let all = images

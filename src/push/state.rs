@@ -8,12 +8,12 @@
 //! The lock on a file is its owner's, and whoever gets it looks whether the file still has its name. A file
 //! without anything in it is none. A process that ends in whatever way lets go of its locks.
 //!
-//! A file costs 150 to 300 µs of a CPU, from when it is made until it is removed; half of that is the file
-//! system's journal. So blobs that take about as long to be sent have none.
+//! What a file costs is worth it for what takes longer to be sent: see [`worth`].
 
 mod document;
 #[cfg(test)]
 pub(super) mod soak;
+mod worth;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -23,6 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::push::private;
 use crate::push::state::document::{Document, Read};
+pub(crate) use crate::push::state::worth::Worth;
 use crate::registry::sessions::{Claim, Kept, Remembered, Sessions, Upload};
 
 /// distribution purges sessions after so long, and others sooner:
@@ -44,6 +45,14 @@ struct Inner {
     shared: bool,
     made: OnceLock<bool>,
     complaint: Mutex<Option<String>>,
+    worth: Worth,
+}
+
+/// One upload that has no file, because it is over in a moment.
+struct Spared {
+    state: State,
+    size: u64,
+    begun: Instant,
 }
 
 /// One upload whose lock is held.
@@ -54,17 +63,19 @@ struct Held {
     left: Option<Remembered>,
     /// Holds the lock.
     lock: File,
+    begun: Instant,
 }
 
 impl State {
     /// In `folder`, which need not be there. What is too old to be of use is removed.
-    pub(crate) fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path, worth: Worth) -> Self {
         let folder = folder.join("uploads");
         let shared = fs::metadata(&folder).is_ok_and(|metadata| !private::is_ours(&metadata));
         let state = Self(Arc::new(Inner {
             shared,
             made: OnceLock::new(),
             complaint: Mutex::default(),
+            worth,
             folder,
         }));
         if shared {
@@ -144,6 +155,7 @@ impl State {
             document,
             left,
             lock: file,
+            begun: Instant::now(),
         }))
     }
 
@@ -222,6 +234,13 @@ impl Sessions for State {
         if self.0.shared {
             return Claim::Never;
         }
+        if let Some(size) = upload.size.filter(|size| self.0.worth.spares(*size)) {
+            return Claim::Ours(Box::new(Spared {
+                state: self.clone(),
+                size,
+                begun: Instant::now(),
+            }));
+        }
         let mut document = Document::of(upload);
         document.take(session, SystemTime::now());
         match self.write(&document, Create::Itself) {
@@ -254,7 +273,30 @@ impl Kept for Held {
     }
 
     fn forget(self: Box<Self>) {
+        if let (Some(size), None) = (self.document.size(), &self.left) {
+            self.state.0.worth.came(size, self.begun.elapsed());
+        }
         discard(&self.path);
+    }
+}
+
+impl Kept for Spared {
+    fn left(&self) -> Option<&Remembered> {
+        None
+    }
+
+    fn replace(&mut self, _: &Remembered) -> bool {
+        true
+    }
+
+    fn forget(self: Box<Self>) {
+        self.state.0.worth.came(self.size, self.begun.elapsed());
+    }
+}
+
+impl Drop for Spared {
+    fn drop(&mut self) {
+        self.state.0.worth.over(self.size);
     }
 }
 

@@ -80,6 +80,11 @@ impl Document {
     }
 
     /// What `file` says of this upload.
+    /// In bytes, where it is known.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.size
+    }
+
     pub(super) fn read(&self, file: &File) -> Read {
         match file.metadata() {
             Ok(metadata) if private::is_ours(&metadata) => {}

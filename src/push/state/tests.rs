@@ -21,7 +21,7 @@ impl Place {
     }
 
     fn open(&self) -> State {
-        State::open(self.dir.path())
+        State::open(self.dir.path(), Worth::of([]))
     }
 
     fn upload(&self) -> Upload<'_> {
