@@ -68,9 +68,7 @@ impl Coordinator<'_> {
         let mut over: Option<Instant> = None;
         let mut connected_ahead = false;
         loop {
-            if self.tools.client.keeps_cut_bodies() {
-                self.schedule.homes.allow_large();
-            }
+            self.schedule.homes.allow_large(self.loses_little());
             running += self.start_tasks();
             self.tell();
             if running == 0 {
@@ -117,6 +115,14 @@ impl Coordinator<'_> {
             self.workers.abandon();
         }
         self.schedule
+    }
+
+    /// Whether a kill loses little of however many large blobs are under way.
+    fn loses_little(&self) -> bool {
+        let client = &self.tools.client;
+        let before = self.schedule.holdings.keeps_cut_bodies();
+        client.keeps_cut_bodies()
+            || before.is_some_and(|looks| client.keeps_cut_bodies_as_before(looks))
     }
 
     /// Halts the schedule when no image has been waiting for so long.

@@ -26,6 +26,8 @@ pub(crate) struct Holdings {
     refusals: usize,
     /// How the registry looked when it showed that it checks what manifests name.
     looks: Option<String>,
+    /// The same of what it keeps of bodies that are cut.
+    keeps: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +64,16 @@ impl Holdings {
     pub(crate) fn looking(self, looks: Option<&str>) -> Self {
         let looks = looks.map(str::to_owned);
         Self { looks, ..self }
+    }
+
+    /// Of one that looked like that when it showed that it keeps what arrived of a body that was cut.
+    pub(crate) fn keeping(self, looks: Option<&str>) -> Self {
+        let keeps = looks.map(str::to_owned);
+        Self { keeps, ..self }
+    }
+
+    pub(crate) fn keeps_cut_bodies(&self) -> Option<&str> {
+        self.keeps.as_deref()
     }
 
     pub(crate) fn looks(&self) -> Option<&str> {

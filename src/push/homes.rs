@@ -204,8 +204,8 @@ impl Homes {
 
     /// The host has shown that it keeps what was sent of a body that is cut: as many large blobs may be
     /// under way as there are permits.
-    pub(crate) fn allow_large(&mut self) {
-        self.ready.allow_large();
+    pub(crate) fn allow_large(&mut self, allowed: bool) {
+        self.ready.allow_large(allowed);
     }
 
     /// What may start in its turn, since the last time this was asked.

@@ -79,6 +79,8 @@ impl Memory {
                 forgotten: schedule.holdings.forgotten().collect(),
                 checks: client.looks().filter(|_| client.may_offer_manifests()),
                 misled: schedule.is_misled(),
+                keeps: client.looks().filter(|_| client.keeps_cut_bodies()),
+                loses: client.loses_cut_bodies(),
             };
             blobs.remember(&mut turn, &findings, now);
         }

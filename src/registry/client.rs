@@ -161,6 +161,16 @@ impl Client {
         self.learned.keeps_cut_bodies()
     }
 
+    /// Whether it keeps them in all likelihood: a host with such `looks` has shown it before.
+    pub fn keeps_cut_bodies_as_before(&self, looks: &str) -> bool {
+        self.learned.keeps_cut_bodies_as_before(looks)
+    }
+
+    /// Whether it has shown that it does not.
+    pub fn loses_cut_bodies(&self) -> bool {
+        self.learned.loses_cut_bodies()
+    }
+
     pub fn totals(&self) -> Totals {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Totals {

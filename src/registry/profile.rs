@@ -164,6 +164,7 @@ pub(super) struct Learned {
     no_unsized_bodies: AtomicBool,
     cut_body_kept: AtomicBool,
     strangers: AtomicBool,
+    cut_body_lost: AtomicBool,
     harbor: AtomicBool,
 }
 
@@ -178,6 +179,7 @@ impl Default for Learned {
             no_unsized_bodies: AtomicBool::new(false),
             cut_body_kept: AtomicBool::new(false),
             strangers: AtomicBool::new(false),
+            cut_body_lost: AtomicBool::new(false),
             harbor: AtomicBool::new(false),
         }
     }
@@ -267,6 +269,20 @@ impl Learned {
 
     pub(super) fn strangers_met(&self) {
         self.strangers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing was left of a body that was cut, and of none anything.
+    pub(super) fn loses_cut_bodies(&self) -> bool {
+        self.cut_body_lost.load(Ordering::Relaxed) && !self.keeps_cut_bodies()
+    }
+
+    pub(super) fn cut_body_lost(&self) {
+        self.cut_body_lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether cut bodies are kept, since a registry that looked like this one kept them not long ago.
+    pub(super) fn keeps_cut_bodies_as_before(&self, looks: &str) -> bool {
+        !self.loses_cut_bodies() && self.looks() == Some(looks)
     }
 
     pub(super) fn unsized_refused(&self) {

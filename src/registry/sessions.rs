@@ -237,6 +237,10 @@ impl<'a> Record<'a> {
         let goes_on = self
             .client
             .settle_session(operation, repository, session, most)?;
+        let is_empty = !goes_on || session.held() == 0;
+        if is_empty && !self.is_old {
+            self.client.learned.cut_body_lost();
+        }
         if goes_on {
             return Ok(Some(session.held()));
         }

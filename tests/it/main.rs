@@ -31,6 +31,7 @@ mod fresh;
 mod full_disks;
 mod interrupted;
 mod kill;
+mod large_at_once;
 mod late_tokens;
 mod logins;
 mod memory;

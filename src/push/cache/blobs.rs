@@ -35,13 +35,17 @@ pub(super) struct Document {
     host: String,
     #[serde(default)]
     repositories: BTreeMap<String, Held>,
+    /// It takes no manifest that lacks anything, and names what it lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    checks: Option<Checks>,
+    checks: Option<Shown>,
+    /// It keeps what arrived of a body whose connection was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keeps: Option<Shown>,
 }
 
-/// The registry takes no manifest that lacks anything, and names what it lacks.
+/// What the registry has shown of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Checks {
+struct Shown {
     /// How it looked then.
     looks: String,
     /// When it showed that, in seconds since 1970.
@@ -57,6 +61,10 @@ pub(crate) struct Findings<'a> {
     pub(crate) checks: Option<&'a str>,
     /// It has shown that it does not check as it should.
     pub(crate) misled: bool,
+    /// How it looks, if it has shown that it keeps what arrived of cut bodies.
+    pub(crate) keeps: Option<&'a str>,
+    /// It has shown that it keeps nothing of them.
+    pub(crate) loses: bool,
 }
 
 /// What one repository holds, with the day on which that was seen last.
@@ -84,20 +92,29 @@ impl Blobs {
     pub(crate) fn holdings(&self, now: SystemTime) -> Holdings {
         let held = self.known.repositories.iter();
         let holdings = Holdings::new(held.map(|(name, Held(keys))| (name.as_str(), keys)));
-        let is_new = |checks: &&Checks| seconds(now).abs_diff(checks.told) <= LONGEST_TRUST;
-        let checks = self.known.checks.as_ref().filter(is_new);
-        holdings.looking(checks.map(|checks| checks.looks.as_str()))
+        let is_new = |shown: &&Shown| seconds(now).abs_diff(shown.told) <= LONGEST_TRUST;
+        let looks = |shown: &'_ Option<Shown>| {
+            let shown = shown.as_ref().filter(is_new);
+            shown.map(|shown| shown.looks.clone())
+        };
+        let Document { checks, keeps, .. } = &self.known;
+        holdings
+            .looking(looks(checks).as_deref())
+            .keeping(looks(keeps).as_deref())
     }
 
     /// Takes in what was found out `now`.
     pub(crate) fn remember(&self, turn: &mut Turn<'_>, findings: &Findings<'_>, now: SystemTime) {
         let today = u32::try_from(seconds(now) / DAY).unwrap_or(u32::MAX);
         let forgotten = &findings.forgotten;
-        let checks = findings.checks.filter(|_| !findings.misled);
-        let checks = checks.map(|looks| Checks {
-            looks: looks.to_owned(),
-            told: seconds(now),
-        });
+        let shown = |looks: Option<&str>| {
+            looks.map(|looks| Shown {
+                looks: looks.to_owned(),
+                told: seconds(now),
+            })
+        };
+        let checks = shown(findings.checks.filter(|_| !findings.misled));
+        let keeps = shown(findings.keeps);
         let seen = findings
             .seen
             .iter()
@@ -112,7 +129,8 @@ impl Blobs {
         };
         let has_news = seen.iter().any(is_news)
             || forgotten.iter().any(is_known)
-            || self.known.is_news(checks.as_ref(), findings.misled);
+            || is_told(self.known.checks.as_ref(), checks.as_ref(), findings.misled)
+            || is_told(self.known.keeps.as_ref(), keeps.as_ref(), findings.loses);
         if self.foreign || !has_news {
             return;
         }
@@ -124,6 +142,9 @@ impl Blobs {
             }
             if checks.is_some() || findings.misled {
                 document.checks = checks;
+            }
+            if keeps.is_some() || findings.loses {
+                document.keeps = keeps;
             }
             for (repository, key) in seen {
                 document.insert(repository, key, today);
@@ -143,21 +164,10 @@ impl Document {
         if self.host != host {
             self.repositories.clear();
             self.checks = None;
+            self.keeps = None;
             host.clone_into(&mut self.host);
         }
         self.version = VERSION;
-    }
-
-    /// Whether that is worth writing the file.
-    fn is_news(&self, checks: Option<&Checks>, misled: bool) -> bool {
-        match (&self.checks, checks) {
-            (Some(_), None) => misled,
-            (None, None) => false,
-            (None, Some(_)) => true,
-            (Some(before), Some(now)) => {
-                before.looks != now.looks || is_stale(before.told, now.told)
-            }
-        }
     }
 
     fn day(&self, repository: &str, key: Key) -> Option<u32> {
@@ -253,6 +263,16 @@ impl From<Held> for BTreeMap<u32, String> {
             key.write(days.entry(day).or_default());
         }
         days
+    }
+}
+
+/// Whether it is worth writing the file that the registry shows that `now`, or the contrary.
+fn is_told(before: Option<&Shown>, now: Option<&Shown>, contrary: bool) -> bool {
+    match (before, now) {
+        (Some(_), None) => contrary,
+        (None, None) => false,
+        (None, Some(_)) => true,
+        (Some(before), Some(now)) => before.looks != now.looks || is_stale(before.told, now.told),
     }
 }
 

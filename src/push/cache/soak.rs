@@ -125,6 +125,8 @@ fn remember_blob(folder: &Path) {
         forgotten: Vec::new(),
         checks: Some("0123456789ab"),
         misled: false,
+        keeps: Some("0123456789ab"),
+        loses: false,
     };
     blobs.remember(&mut Turn::at(folder), &findings, now());
 }

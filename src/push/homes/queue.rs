@@ -72,7 +72,7 @@ impl Queue {
         self.large_running -= 1;
     }
 
-    pub(super) fn allow_large(&mut self) {
-        self.unlimited = true;
+    pub(super) fn allow_large(&mut self, allowed: bool) {
+        self.unlimited = allowed;
     }
 }

@@ -200,3 +200,17 @@ fn what_was_shown_before_counts_for_who_looks_the_same() {
     before.look_at_service(Some("harbor-registry"));
     assert!(!before.may_offer_as_before(Profile::of("r.io"), looks));
 }
+
+#[test]
+fn who_kept_cut_bodies_before_does_until_it_loses_one() {
+    let learned = Learned::default();
+    learned.looks.set("abc".into()).unwrap();
+    assert!(learned.keeps_cut_bodies_as_before("abc"));
+    assert!(!learned.keeps_cut_bodies_as_before("abd"));
+    assert!(!learned.keeps_cut_bodies());
+    learned.cut_body_lost();
+    assert!(learned.loses_cut_bodies() && !learned.keeps_cut_bodies_as_before("abc"));
+    // One that was cut before anything arrived says nothing.
+    learned.cut_body_kept();
+    assert!(!learned.loses_cut_bodies() && learned.keeps_cut_bodies_as_before("abc"));
+}

@@ -66,6 +66,8 @@ fn found<'a>(seen: Vec<(&'a Repository, &'a Digest)>) -> Findings<'a> {
         forgotten: Vec::new(),
         checks: None,
         misled: false,
+        keeps: None,
+        loses: false,
     }
 }
 
@@ -109,19 +111,39 @@ fn a_later_push_knows_what_an_earlier_one_has_seen() {
     assert!(!known, "of another port");
 }
 
+/// What a push finds that sees a registry which looks like that, or shows the contrary.
+type Finding = fn(Option<&'static str>, bool) -> Findings<'static>;
+/// What a later one is told.
+type Told = fn(&Holdings) -> Option<&str>;
+
 #[test]
 fn that_a_registry_checks_manifests_is_known_for_a_week() {
+    let finding: Finding = |checks, misled| Findings {
+        checks,
+        misled,
+        ..found(Vec::new())
+    };
+    is_known_for_a_week(finding, Holdings::looks);
+}
+
+#[test]
+fn that_a_registry_keeps_cut_bodies_is_known_for_a_week() {
+    let finding: Finding = |keeps, loses| Findings {
+        keeps,
+        loses,
+        ..found(Vec::new())
+    };
+    is_known_for_a_week(finding, Holdings::keeps_cut_bodies);
+}
+
+fn is_known_for_a_week(finding: Finding, told: Told) {
     let site = Site::new();
-    let push = |checks: Option<&str>, misled: bool, day: u64| {
-        let findings = Findings {
-            checks,
-            misled,
-            ..found(Vec::new())
-        };
+    let push = |looks: Option<&'static str>, contrary: bool, day: u64| {
         let mut turn = Turn::at(site.dir.path());
+        let findings = finding(looks, contrary);
         site.open().remember(&mut turn, &findings, at(day));
     };
-    let looks = |day: u64| site.open().holdings(at(day)).looks().map(str::to_owned);
+    let looks = |day: u64| told(&site.open().holdings(at(day))).map(str::to_owned);
     push(None, false, 100);
     assert!(!site.path().exists());
     push(Some("abc"), false, 100);
@@ -139,7 +161,7 @@ fn that_a_registry_checks_manifests_is_known_for_a_week() {
     assert_eq!(looks(107).as_deref(), Some("abc"));
     push(Some("abd"), false, 105);
     assert_eq!(looks(112).as_deref(), Some("abd"));
-    push(Some("abd"), true, 105);
+    push(None, true, 105);
     assert_eq!(looks(105), None);
 }
 

@@ -71,8 +71,24 @@ fn all_large_ones_go_where_cut_bodies_are_kept() {
     let mut schedule = schedule(&[(image, &["a:1"])]);
     let mut world = World::default();
     assert_eq!(ask(&mut world, &mut schedule).0, [77, 76, 75, 74]);
-    schedule.homes.allow_large();
+    schedule.homes.allow_large(true);
     assert_eq!(started(&mut schedule).0, [73, 72, 71, 70]);
+}
+
+#[test]
+fn who_does_not_keep_them_after_all_gets_few_again() {
+    let image = of(NAMES, &[70, 71, 72, 73, 74, 75, 76, 77]);
+    let mut schedule = schedule(&[(image, &["a:1"])]);
+    let mut world = World::default();
+    let (_, tasks) = ask(&mut world, &mut schedule);
+    schedule.homes.allow_large(true);
+    assert!(matches!(schedule.next(), Some(Task::Transfer(_))));
+    schedule.homes.allow_large(false);
+    end(&mut world, &mut schedule, tasks[0]);
+    let (sizes, _) = started(&mut schedule);
+    assert!(sizes.is_empty(), "four are under way: {sizes:?}");
+    end(&mut world, &mut schedule, tasks[1]);
+    assert_eq!(started(&mut schedule).0, [72]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn of_sizes(name: &str, sizes: &[u64]) -> Image {
 fn play(images: &[(Image, &[&str])], world: &mut World) -> (Vec<Done>, Schedule) {
     let mut schedule = schedule(images);
     // What large blobs wait for elsewhere is another matter.
-    schedule.homes.allow_large();
+    schedule.homes.allow_large(true);
     let done = LINK.play(world, &mut schedule);
     assert!(schedule.is_over());
     (done, schedule)
