@@ -130,8 +130,10 @@ fn left_open(site: &Site, uploads: usize) -> Vec<(PathBuf, Vec<u8>)> {
     let files = || {
         let entries = fs::read_dir(&folder).into_iter().flatten();
         let paths = entries.map(|entry| entry.unwrap().path());
+        // There is nothing in it for a moment.
+        let is_written = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.len() > 0);
         paths
-            .filter(|path| path.file_name().unwrap().len() == 64)
+            .filter(|path| path.file_name().unwrap().len() == 64 && is_written(path))
             .collect()
     };
     let mut paths: Vec<PathBuf> = files();
