@@ -14,7 +14,7 @@ use crate::support::proxy::{Fault, Proxy, Up};
 use crate::support::pushing::read_back;
 use crate::support::registry::{Kind, Registry};
 
-const STALL: Duration = Duration::from_millis(800);
+const STALL: Duration = Duration::from_millis(500);
 /// More than what sockets hold, so that a body is on its way for as long as the proxy reads slowly.
 const LARGE: usize = 12 << 20;
 

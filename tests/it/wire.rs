@@ -164,7 +164,16 @@ impl Wire {
     }
 
     pub(crate) fn over(host: impl ToString, settings: Settings, http: &net::Settings) -> Self {
-        let clock = Arc::new(ManualClock::default());
+        Self::under(ManualClock::default(), host, settings, http)
+    }
+
+    pub(crate) fn under(
+        clock: ManualClock,
+        host: impl ToString,
+        settings: Settings,
+        http: &net::Settings,
+    ) -> Self {
+        let clock = Arc::new(clock);
         let events = Arc::new(Recorder::default());
         let http = Arc::new(Http::new(http).unwrap());
         let client = Client::new(
