@@ -68,6 +68,8 @@ pub(super) fn run(
     let mut child = command
         .arg("serve")
         .arg(&config)
+        // Collecting garbage is a good part of what short lives cost; this is still bounded.
+        .env("GOGC", "1000")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
