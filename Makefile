@@ -22,8 +22,9 @@ test: ## all tests; registries that are not on PATH are named as skipped
 soak: ## readers of what others wrote under mutated inputs, for SECONDS=1800
 	@HOIST_SOAK_SECONDS=$(SECONDS) cargo test --quiet --locked --lib soak::tests::readers -- --nocapture
 
-faults: ## 500 pushes over networks that fail, by seed; HOIST_FAULT_SEEDS=500-999 makes others
+faults: ## 500 pushes over networks that fail, by seed, and 24 that are killed; HOIST_FAULT_SEEDS=500-999 makes others
 	@HOIST_FAULT_SEEDS=$${HOIST_FAULT_SEEDS:-500} cargo test --quiet --locked --test it faults::seeds -- --exact
+	@HOIST_KILL_SEEDS=$${HOIST_KILL_SEEDS:-12} cargo test --quiet --locked --test it kill::
 
 check: ## formatting, lints and documentation, warnings denied; silent when all is well
 	@cargo fmt --check
