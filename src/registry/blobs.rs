@@ -17,7 +17,7 @@ use crate::registry::error::{Error, ErrorKind};
 use crate::registry::limit::waits::Why;
 use crate::registry::manifests::Presence;
 use crate::registry::retry::{Class, Halt};
-use crate::registry::upload::{Held, Session, parse_range};
+use crate::registry::upload::Session;
 
 /// A blob of known digest and size to bring into `repository`.
 pub struct BlobTask<'a> {
@@ -122,11 +122,6 @@ pub(super) struct Subject<'a> {
     /// See [`BlobTask::force`].
     pub(super) force: bool,
 }
-
-/// A session is believed when it says the same twice, so far apart: registries notice a cut
-/// connection late (seen on distribution 3.1: 126 of 200 offsets asked for at once were wrong).
-const SETTLE: Duration = Duration::from_millis(50);
-const MOST_QUESTIONS: usize = 40;
 
 impl Client {
     /// Whether a blob is there, by HEAD.
@@ -317,80 +312,6 @@ impl Client {
                 Err(Error::new(ErrorKind::Refused, operation, reason))
             }
         }
-    }
-
-    /// Asks a session how much it holds, of `most` bytes that were sent at all. False when it is gone
-    /// or not worth going on with: what is refused here may be allowed to a new one.
-    pub(super) fn settle_session(
-        &self,
-        operation: &str,
-        repository: &Repository,
-        session: &mut Session,
-        most: u64,
-    ) -> Result<bool, Halt> {
-        if !self.profile.range_is_true {
-            return Ok(session.trust_own_count());
-        }
-        let goes_on = self.ask_session(operation, repository, session, most)?;
-        if !goes_on && session.is_at_gateway() {
-            self.learned.strangers_met();
-        }
-        Ok(goes_on)
-    }
-
-    /// Whether a body that a gateway failed with goes to the same session at once. A process of
-    /// distribution refuses one for a session that it does not know before it has read it; nginx then
-    /// finds its connection closed while it writes, and says 502. To begin anew would ask the next two
-    /// processes in turn, and with two of them the wrong one for ever.
-    pub(super) fn offers_again(&self, session: &mut Session, status: u16) -> bool {
-        if !matches!(status, 502 | 504) {
-            return false;
-        }
-        session.gateway_failed();
-        session.held() == 0 && self.learned.has_strangers() && session.may_be_elsewhere()
-    }
-
-    fn ask_session(
-        &self,
-        operation: &str,
-        repository: &Repository,
-        session: &mut Session,
-        most: u64,
-    ) -> Result<bool, Halt> {
-        let mut last: Option<Held> = None;
-        for _ in 0..MOST_QUESTIONS {
-            let access = Access::Repository(repository);
-            let call = Call::new(Method::Get, session.location().clone(), access);
-            let answer = self.exchange(operation, call)?;
-            let range = answer.response.header("range").and_then(parse_range);
-            let held = match (answer.status(), range) {
-                (200 | 202 | 204, Some(held)) => held,
-                _ if answer.is_pressure() => return Err(self.refuse(operation, &answer)),
-                (501 | 505, _) => return Ok(false),
-                (408 | 499 | 500..=599, _) if session.may_ask_again() => {
-                    return Err(self.refuse(operation, &answer));
-                }
-                _ => return Ok(false),
-            };
-            let was_own = session.location().is_own();
-            self.follow(operation, session, &answer)?;
-            // Who is asked how much there is does not hand it over to somebody else.
-            if was_own && !session.location().is_own() {
-                return Ok(false);
-            }
-            if last == Some(held) {
-                let before = session.held();
-                let goes_on = session.settled(held, most);
-                // Registries that keep only whole requests may hold all of them.
-                if goes_on && (before + 1..most).contains(&session.held()) {
-                    self.learned.cut_body_kept();
-                }
-                return Ok(goes_on);
-            }
-            last = Some(held);
-            self.sleep(operation, Why::Retry, SETTLE)?;
-        }
-        Ok(false)
     }
 
     /// After a closing request of which nobody knows what became: looks whether the blob is there,

@@ -27,6 +27,7 @@ mod read;
 mod readback;
 mod retry;
 pub mod sessions;
+mod settle;
 #[cfg(test)]
 pub(crate) mod soak;
 mod stream;
