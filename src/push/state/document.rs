@@ -79,12 +79,12 @@ impl Document {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// What `file` says of this upload.
     /// In bytes, where it is known.
     pub(super) fn size(&self) -> Option<u64> {
         self.size
     }
 
+    /// What `file` says of this upload.
     pub(super) fn read(&self, file: &File) -> Read {
         match file.metadata() {
             Ok(metadata) if private::is_ours(&metadata) => {}
