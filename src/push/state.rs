@@ -230,11 +230,14 @@ impl Sessions for State {
         }
     }
 
-    fn keep(&self, upload: &Upload<'_>, session: &Remembered) -> Claim {
+    fn keep(&self, upload: &Upload<'_>, session: &Remembered, opened_in: Duration) -> Claim {
         if self.0.shared {
             return Claim::Never;
         }
-        if let Some(size) = upload.size.filter(|size| self.0.worth.spares(*size)) {
+        if let Some(size) = upload
+            .size
+            .filter(|size| self.0.worth.spares(*size, opened_in))
+        {
             return Claim::Ours(Box::new(Spared {
                 state: self.clone(),
                 size,

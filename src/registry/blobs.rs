@@ -291,7 +291,8 @@ impl Client {
         self.learned.look_at_location(location.path());
         let least = answer.response.header("oci-chunk-min-length");
         let least = least.and_then(|text| text.parse().ok()).unwrap_or(0);
-        Ok(Session::new(location, least))
+        let took = self.clock.now().saturating_duration_since(answer.began);
+        Ok(Session::new(location, least, took))
     }
 
     /// Takes the new `Location` of an answer to an upload, if it has one.

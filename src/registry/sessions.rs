@@ -43,8 +43,8 @@ pub trait Sessions: Debug + Send + Sync {
     /// Takes hold of an upload that an earlier process has left.
     fn claim(&self, upload: &Upload<'_>) -> Claim;
 
-    /// Writes down an upload of which nothing is known.
-    fn keep(&self, upload: &Upload<'_>, session: &Remembered) -> Claim;
+    /// Writes down an upload of which nothing is known. To open it took `opened_in`.
+    fn keep(&self, upload: &Upload<'_>, session: &Remembered, opened_in: Duration) -> Claim;
 }
 
 /// What came of reaching for an upload.
@@ -196,7 +196,7 @@ impl<'a> Record<'a> {
                 }
             }
             State::Unasked | State::Blank => {
-                self.state = match sessions.keep(&self.upload, &remembered) {
+                self.state = match sessions.keep(&self.upload, &remembered, session.opened_in()) {
                     Claim::Ours(kept) => State::Kept(kept),
                     Claim::Busy => State::Unasked,
                     Claim::Nothing | Claim::Never => State::Never,

@@ -171,7 +171,7 @@ fn stays_in_place(registry: &Endpoint, scheme: Scheme, place: &Place) {
 
 fn range(text: &str) -> Outcome {
     let held = parse_range(text);
-    let mut session = Session::new(Place::Own("/u/1".into()), 0);
+    let mut session = Session::new(Place::Own("/u/1".into()), 0, Duration::ZERO);
     session.doubt();
     if let Some(held) = held {
         let size = 1000;

@@ -4,6 +4,8 @@
 //! new location; it holds a number of bytes that is known while all goes well, and has to be asked
 //! for after anything else.
 
+use std::time::Duration;
+
 use crate::registry::answer::Refusal;
 use crate::registry::endpoint::Target;
 use crate::registry::sessions::Remembered;
@@ -19,6 +21,7 @@ pub(super) struct Session {
     /// Its body was answered by a gateway, for whoever is behind it.
     at_gateway: bool,
     min_chunk: u64,
+    opened_in: Duration,
     /// Answers in a row of somebody who does not know it.
     strangers: u32,
 }
@@ -68,8 +71,9 @@ pub(super) enum Reply {
 }
 
 impl Session {
-    /// A new one, of which the registry said that chunks have at least `min_chunk` bytes.
-    pub(super) fn new(location: Target, min_chunk: u64) -> Self {
+    /// A new one, of which the registry said that chunks have at least `min_chunk` bytes. The answer to
+    /// POST took `opened_in`.
+    pub(super) fn new(location: Target, min_chunk: u64, opened_in: Duration) -> Self {
         Self {
             location,
             held: 0,
@@ -77,6 +81,7 @@ impl Session {
             has_failed: false,
             at_gateway: false,
             min_chunk,
+            opened_in,
             strangers: 0,
         }
     }
@@ -90,6 +95,7 @@ impl Session {
             has_failed: false,
             at_gateway: false,
             min_chunk: left.least,
+            opened_in: Duration::MAX,
             strangers: 0,
         }
     }
@@ -114,6 +120,10 @@ impl Session {
 
     pub(super) fn min_chunk(&self) -> u64 {
         self.min_chunk
+    }
+
+    pub(super) fn opened_in(&self) -> Duration {
+        self.opened_in
     }
 
     pub(super) fn is_doubtful(&self) -> bool {
@@ -237,7 +247,7 @@ mod tests {
     use super::*;
 
     fn session() -> Session {
-        Session::new(Target::Own("/u/1".into()), 0)
+        Session::new(Target::Own("/u/1".into()), 0, Duration::ZERO)
     }
 
     #[test]

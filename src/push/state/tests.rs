@@ -48,10 +48,13 @@ impl Place {
 
     /// As a process leaves it that is killed in the middle.
     fn leave(&self) -> PathBuf {
-        ours(self.open().keep(&self.upload(), &session("/1")));
+        ours(self.open().keep(&self.upload(), &session("/1"), FAR));
         self.file()
     }
 }
+
+/// What opening an upload takes on a long link.
+const FAR: Duration = Duration::from_secs(1);
 
 fn session(location: &str) -> Remembered {
     Remembered {
@@ -76,7 +79,7 @@ fn mode(path: &Path) -> u32 {
 
 /// Neither to go on with, nor to begin anew.
 fn is_busy(state: &State, upload: &Upload<'_>) -> bool {
-    let answers = [state.claim(upload), state.keep(upload, &session("/x"))];
+    let answers = [state.claim(upload), state.keep(upload, &session("/x"), FAR)];
     answers.iter().all(|claim| matches!(claim, Claim::Busy))
 }
 
@@ -87,7 +90,7 @@ fn what_one_process_leaves_the_next_one_finds() {
     let upload = place.upload();
     assert!(matches!(state.claim(&upload), Claim::Nothing));
     assert!(place.files().is_empty());
-    let mut kept = ours(state.keep(&upload, &session("/1")));
+    let mut kept = ours(state.keep(&upload, &session("/1"), FAR));
     let file = place.file();
     assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
     assert_eq!(kept.left(), None);
@@ -106,7 +109,7 @@ fn what_somebody_holds_nobody_else_gets() {
     let place = Place::new();
     let (state, other) = (place.open(), place.open());
     let upload = place.upload();
-    let mut kept = ours(state.keep(&upload, &session("/1")));
+    let mut kept = ours(state.keep(&upload, &session("/1"), FAR));
     assert!(is_busy(&other, &upload) && is_busy(&state, &upload));
     assert!(kept.replace(&session("/2")));
     assert!(is_busy(&other, &upload) && is_busy(&state, &upload));
@@ -115,7 +118,7 @@ fn what_somebody_holds_nobody_else_gets() {
     assert!(is_busy(&other, &upload) && is_busy(&state, &upload));
     drop(found);
     // What is left is there to be gone on with.
-    let begun = state.keep(&upload, &session("/x"));
+    let begun = state.keep(&upload, &session("/x"), FAR);
     assert!(matches!(begun, Claim::Busy));
 }
 
@@ -179,7 +182,7 @@ fn without_a_place_nothing_is_remembered_and_nothing_said() {
         state.claim(&place.upload()),
         Claim::Ours(_) | Claim::Busy
     ));
-    let kept = state.keep(&place.upload(), &session("/1"));
+    let kept = state.keep(&place.upload(), &session("/1"), FAR);
     assert!(matches!(kept, Claim::Never));
     assert_eq!(state.complaint(), None);
 }
@@ -193,7 +196,7 @@ fn a_folder_that_others_can_write_to_is_not_used() {
     let state = place.open();
     assert!(matches!(state.claim(&place.upload()), Claim::Never));
     assert!(matches!(
-        state.keep(&place.upload(), &session("/1")),
+        state.keep(&place.upload(), &session("/1"), FAR),
         Claim::Never
     ));
     let complaint = state.complaint().unwrap();

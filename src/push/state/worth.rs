@@ -2,7 +2,8 @@
 //!
 //! A file costs 150 µs of a CPU, and twice as much where many were removed not long ago: so long a fast
 //! link takes for a fair part of a MiB. What a link brings within a moment it brings again within a moment,
-//! so that little is lost when there is none.
+//! so that little is lost when there is none. Before it has brought anything, a link that is short is taken
+//! for one that is fast, as far as [`NEARBY`] bytes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,10 @@ use std::time::Duration;
 /// Beside sending what is larger a file costs nothing, in bytes.
 const LARGE: u64 = 2 << 20;
 const MOMENT: Duration = Duration::from_millis(500);
+/// An upload is opened so quickly within a building.
+const NEAR: Duration = Duration::from_millis(15);
+/// Bytes that may be under way without a file while nothing has come yet.
+const NEARBY: u64 = 16 << 20;
 /// From this size on no more than 2 % of an image is to be sent twice, in bytes.
 const WHOLE: u64 = 256 << 20;
 /// The share of an image that may be under way without a file; what is too small for one in any case
@@ -44,12 +49,16 @@ impl Worth {
         }
     }
 
-    /// Whether a blob of that size goes without a file. Then [`Worth::over`] has to be said of it.
-    pub(super) fn spares(&self, size: u64) -> bool {
+    /// Whether a blob of that size, whose upload was opened in that time, goes without a file. Then
+    /// [`Worth::over`] has to be said of it.
+    pub(super) fn spares(&self, size: u64, opened_in: Duration) -> bool {
         let mut link = self.link();
-        let spares = size <= LARGE
-            && link.is_quick(size)
-            && link.under_way.saturating_add(size) <= self.most;
+        let most = match link.last {
+            Some(last) if is_quick(last, size) => self.most,
+            None if opened_in <= NEAR => self.most.min(NEARBY),
+            _ => 0,
+        };
+        let spares = size <= LARGE && link.under_way.saturating_add(size) <= most;
         if spares {
             link.under_way += size;
         }
@@ -71,13 +80,10 @@ impl Worth {
     }
 }
 
-impl Link {
-    fn is_quick(&self, size: u64) -> bool {
-        self.last.is_some_and(|(last, took)| {
-            let times = size.div_ceil(last.max(1)).max(1);
-            took.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX)) <= MOMENT
-        })
-    }
+/// Whether `size` bytes come within a moment, after so many have come in that time.
+fn is_quick((last, took): (u64, Duration), size: u64) -> bool {
+    let times = size.div_ceil(last.max(1)).max(1);
+    took.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX)) <= MOMENT
 }
 
 #[cfg(test)]
@@ -85,6 +91,7 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+    const FAR: Duration = Duration::from_millis(16);
 
     fn seconds(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
@@ -93,7 +100,7 @@ mod tests {
     #[test]
     fn nothing_goes_without_a_file_before_the_link_has_shown_what_it_is_like() {
         let worth = Worth::of([10 * MIB]);
-        assert!(!worth.spares(MIB));
+        assert!(!worth.spares(MIB, FAR));
         for (size, took, asked, expected) in [
             (MIB, 0.4, MIB, true),
             (MIB, 0.6, MIB, false),
@@ -107,7 +114,26 @@ mod tests {
         ] {
             worth.came(size, seconds(took));
             let said = format!("{asked} after {size} in {took} s");
-            assert_eq!(worth.spares(asked), expected, "{said}");
+            assert_eq!(worth.spares(asked, NEAR), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_short_link_is_trusted_with_little_before_it_has_shown_what_it_is_like() {
+        for (image, took, size, expected) in [
+            (200, NEAR, MIB, 16),
+            (200, NEAR, 2 * MIB, 8),
+            (200, NEAR, 2 * MIB + 1, 0),
+            (200, FAR, MIB, 0),
+            (256, NEAR, MIB, 0),
+            (512, NEAR, MIB, 4),
+        ] {
+            let worth = Worth::of([image * MIB]);
+            let spared = (0..100).take_while(|_| worth.spares(size, took)).count();
+            assert_eq!(
+                spared, expected,
+                "{size} of {image} MiB, opened in {took:?}"
+            );
         }
     }
 
@@ -123,12 +149,12 @@ mod tests {
         ] {
             let worth = Worth::of(images.iter().map(|size| size * MIB));
             worth.came(MIB, seconds(0.01));
-            let spared = (0..100).take_while(|_| worth.spares(MIB)).count();
+            let spared = (0..100).take_while(|_| worth.spares(MIB, FAR)).count();
             assert_eq!(spared, expected, "{images:?} MiB");
             for _ in 0..spared {
                 worth.over(MIB);
             }
-            assert_eq!(worth.spares(MIB), expected > 0, "{images:?} MiB");
+            assert_eq!(worth.spares(MIB, FAR), expected > 0, "{images:?} MiB");
         }
     }
 }
