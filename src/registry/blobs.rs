@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::image::digest::Digest;
 use crate::image::reference::Repository;
-use crate::image::source::{Body, StreamBody};
+use crate::image::source::{Body, StreamBody, Summary};
 use crate::net::Method;
 use crate::observe::event::Meter;
 use crate::registry::answer::is_page;
@@ -49,6 +49,9 @@ pub struct StreamTask<'a> {
     pub force: bool,
     /// What the bytes are made of and how: the upload is remembered by that.
     pub made_of: &'a str,
+    /// Told what it has become before the registry has all of it, perhaps more than once. Not told of what is
+    /// small.
+    pub made: &'a dyn Fn(&Summary),
     pub meter: &'a Meter,
 }
 

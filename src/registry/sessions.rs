@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use crate::image::reference::Repository;
+use crate::image::source::Summary;
 use crate::registry::client::Client;
 use crate::registry::endpoint::{self, Target};
 use crate::registry::error::ErrorKind;
@@ -36,6 +37,8 @@ pub struct Remembered {
     pub held: u64,
     /// Bytes that every piece but the last must have.
     pub least: u64,
+    /// What all of its bytes are, where the upload is not known by that and it was known at the end.
+    pub made: Option<Summary>,
 }
 
 /// The uploads that are open, for this process and for those after it.
@@ -93,6 +96,8 @@ pub(super) struct Record<'a> {
     /// The session in use is one that an earlier process has opened.
     is_old: bool,
     strikes: u32,
+    /// See [`Remembered::made`].
+    made: Option<Summary>,
 }
 
 enum State {
@@ -117,7 +122,13 @@ impl<'a> Record<'a> {
             written: 0,
             is_old: false,
             strikes: 0,
+            made: None,
         }
+    }
+
+    /// Of bytes that are known by now, though the upload is not known by them.
+    pub(super) fn of(self, made: Option<Summary>) -> Self {
+        Self { made, ..self }
     }
 
     /// The session that an earlier process has left, which has to be asked how much it holds. While
@@ -142,6 +153,7 @@ impl<'a> Record<'a> {
     }
 
     fn take_over(&mut self, kept: Box<dyn Kept>) -> Option<Session> {
+        self.made = kept.left().and_then(|left| left.made.clone());
         let session = kept.left().and_then(|left| {
             let own = self.client.own_location(&left.location)?;
             Some(Session::left(own, left))
@@ -184,7 +196,7 @@ impl<'a> Record<'a> {
         let Some(sessions) = &self.client.settings.sessions else {
             return true;
         };
-        let Some(remembered) = session.remembered() else {
+        let Some(remembered) = self.remembered(session) else {
             self.forget();
             return true;
         };
@@ -208,17 +220,39 @@ impl<'a> Record<'a> {
 
     /// The registry has confirmed more, and the session may have moved.
     pub(super) fn went_on(&mut self, session: &Session) {
+        if session.held().saturating_sub(self.written) >= WORTH_REPLACING {
+            self.write(session);
+        }
+    }
+
+    /// The closing request comes next. Should nobody hear of its answer, this is how the next process
+    /// finds the blob.
+    pub(super) fn closes(&mut self, session: &Session, made: &Summary) {
+        if self.made.as_ref() != Some(made) {
+            self.made = Some(made.clone());
+            self.write(session);
+        }
+    }
+
+    /// What an earlier process has made, whose session is of no use: the blob may be there by now.
+    pub(super) fn take_made(&mut self) -> Option<Summary> {
+        self.made.take()
+    }
+
+    fn remembered(&self, session: &Session) -> Option<Remembered> {
+        let made = self.made.clone();
+        session
+            .remembered()
+            .map(|remembered| Remembered { made, ..remembered })
+    }
+
+    fn write(&mut self, session: &Session) {
+        let remembered = self.remembered(session);
         let State::Kept(kept) = &mut self.state else {
             return;
         };
-        if session.held().saturating_sub(self.written) < WORTH_REPLACING {
-            return;
-        }
         self.written = session.held();
-        let replaced = session
-            .remembered()
-            .is_some_and(|remembered| kept.replace(&remembered));
-        if !replaced {
+        if !remembered.is_some_and(|remembered| kept.replace(&remembered)) {
             self.forget();
         }
     }

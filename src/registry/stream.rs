@@ -67,6 +67,7 @@ impl Client {
         streaming.record.forget();
         drop(streaming);
         match end {
+            End::Found(summary) => Ok((summary, Delivery::present())),
             End::Sent(summary) => {
                 let delivery = Delivery {
                     arrival: Arrival::Uploaded,
@@ -87,6 +88,7 @@ impl Client {
         task: &StreamTask<'_>,
         summary: Summary,
     ) -> Result<(Summary, Delivery), Error> {
+        (task.made)(&summary);
         let body = Replay {
             stream: task.body,
             size: summary.size,
@@ -119,6 +121,8 @@ impl Client {
 /// How sending a stream ended.
 enum End {
     Sent(Summary),
+    /// An earlier process has brought it.
+    Found(Summary),
     /// It did not arrive, but now its digest and size are known.
     Known(Summary),
 }
@@ -272,7 +276,6 @@ impl<'a> Streaming<'a> {
             .finish()
             .map_err(|error| Error::source(self.operation, &error))?;
         session.stored(summary.size);
-        self.record.went_on(&session);
         self.session = Some(session);
         self.summary = Some(summary);
         Ok(())
@@ -376,6 +379,8 @@ impl<'a> Streaming<'a> {
         summary: &Summary,
         last: &[u8],
     ) -> Result<bool, Halt> {
+        self.record.closes(&session, summary);
+        (self.task.made)(summary);
         let (from, sent) = (session.held(), last.len() as u64);
         let meter = self.task.meter;
         let target = session.location().with_digest(&summary.digest);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::image::reference::Repository;
+use crate::image::source::Summary;
 use crate::net::Method;
 use crate::registry::answer::Refusal;
 use crate::registry::blobs::{Arrival, BlobTask, Delivery, Mounted, Sight, Subject};
@@ -38,6 +39,10 @@ impl Client {
             content: task.made_of.unwrap_or(task.digest.as_str()),
             size: Some(task.body.size()),
         };
+        let made = task.made_of.map(|_| Summary {
+            digest: task.digest.clone(),
+            size: task.body.size(),
+        });
         let mut transfer = Transfer {
             client: self,
             task,
@@ -48,7 +53,7 @@ impl Client {
                 size: task.body.size(),
                 force: task.force,
             },
-            record: Record::new(self, &operation, upload),
+            record: Record::new(self, &operation, upload).of(made),
             session: None,
             spare: None,
             mounts: !task.no_mount,

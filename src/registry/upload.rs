@@ -106,6 +106,7 @@ impl Session {
             location: self.location.path().to_owned(),
             held: self.held,
             least: self.min_chunk,
+            made: None,
         })
     }
 

@@ -5,6 +5,7 @@ mod interrupted;
 mod left;
 mod places;
 mod together;
+mod unheard;
 
 use std::fs;
 use std::path::{Path, PathBuf};

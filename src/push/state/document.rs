@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
+use crate::image::source::Summary;
 use crate::push::private;
 use crate::registry::sessions::{Remembered, Upload};
 
@@ -29,8 +30,17 @@ pub(super) struct Document {
     held: u64,
     #[serde(default)]
     least: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<Made>,
     /// When it was written, in seconds since 1970: for people who look at it.
     written: u64,
+}
+
+/// What the bytes turned out to be that the content does not name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Made {
+    digest: Digest,
+    size: u64,
 }
 
 /// What was found in a file.
@@ -56,6 +66,7 @@ impl Document {
             location: String::new(),
             held: 0,
             least: 0,
+            made: None,
             written: 0,
         }
     }
@@ -70,6 +81,10 @@ impl Document {
         self.location.clone_from(&session.location);
         self.held = session.held;
         self.least = session.least;
+        self.made = session.made.clone().map(|made| Made {
+            digest: made.digest,
+            size: made.size,
+        });
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.written = since.as_secs();
     }
@@ -120,6 +135,10 @@ impl Document {
                 location: found.location,
                 held: found.held,
                 least: found.least,
+                made: found.made.map(|made| Summary {
+                    digest: made.digest,
+                    size: made.size,
+                }),
             }),
             Ok(_) => Read::Bad("it is of another upload"),
             Err(_) => DAMAGED,
@@ -154,6 +173,7 @@ mod tests {
             location: "/v2/app/blobs/uploads/1?_state=x".into(),
             held: 7,
             least: 5,
+            made: None,
         }
     }
 
@@ -205,6 +225,25 @@ mod tests {
         ] {
             assert_eq!(asked.parse(&bytes), expected, "{asked:?}");
         }
+    }
+
+    #[test]
+    fn what_was_made_is_read_again() {
+        let made = Remembered {
+            made: Some(Summary {
+                digest: Digest::of(b"made"),
+                size: 9,
+            }),
+            ..session()
+        };
+        let mut written = document("r.io", "app", "sha256:a gzip", None);
+        written.take(&made, SystemTime::UNIX_EPOCH);
+        let text = String::from_utf8(written.to_bytes()).unwrap();
+        assert_eq!(written.parse(text.as_bytes()), Read::Left(made));
+        let odd = text
+            .replace("sha256:a gzip", "x")
+            .replace("\"size\":9", "\"size\":-9");
+        assert_eq!(written.parse(odd.as_bytes()), Read::Bad("it is damaged"));
     }
 
     #[test]

@@ -16,10 +16,14 @@ const SIZE: u64 = 1000;
 
 pub(in crate::push) fn target() -> Target {
     let example = r#"{"version":1,"registry":"r.example","repository":"a/b","content":"sha256:x","size":1000,"location":"/v2/a/b/blobs/uploads/1?_state=x","held":7,"least":5,"written":1800000000}"#;
+    let made = example.replace(
+        r#""written""#,
+        r#""made":{"digest":"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","size":9},"written""#,
+    );
     let words = "\"version\":1 \"version\":2 \"held\": \"least\": \"size\": \"location\": \"content\": \"registry\": \
         \"repository\": \"written\": 1000 1001 18446744073709551615";
     let folder: OnceCell<TempDir> = OnceCell::new();
-    Target::new("file of an upload", [example], move |input| {
+    Target::new("file of an upload", [example, &made], move |input| {
         let folder = folder.get_or_init(|| tempfile::tempdir().unwrap());
         let path = folder.path().join("upload");
         fs::write(&path, input).unwrap();

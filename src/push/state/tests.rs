@@ -61,6 +61,7 @@ fn session(location: &str) -> Remembered {
         location: location.into(),
         held: 50,
         least: 0,
+        made: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Bringing one blob: looked for, mounted, sent, or made while it is sent.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::image::digest::Digest;
@@ -119,6 +120,19 @@ impl TransferWork {
             .layer(stored.clone(), diff_id.clone(), *method);
         let what = format!("layer {diff_id}");
         let made_of = made_of(diff_id, *method);
+        let noted = OnceCell::new();
+        let note = |summary: &Summary| {
+            if summary.size > WORTH_A_NOTE {
+                noted.get_or_init(|| {
+                    let made = Compressed {
+                        diff_id: diff_id.clone(),
+                        method: *method,
+                        summary: summary.clone(),
+                    };
+                    tools.memory.made(made, &tools.halt);
+                });
+            }
+        };
         let task = StreamTask {
             repository: &self.repository,
             what: &what,
@@ -126,18 +140,11 @@ impl TransferWork {
             size: stored.size(),
             force: tools.force,
             made_of: &made_of,
+            made: &note,
             meter: &self.meter,
         };
         let (summary, delivery) =
             (tools.client.push_stream(&task)).map_err(|error| self.origin.blame(error))?;
-        if summary.size > WORTH_A_NOTE {
-            let made = Compressed {
-                diff_id: diff_id.clone(),
-                method: *method,
-                summary: summary.clone(),
-            };
-            tools.memory.made(made, &tools.halt);
-        }
         Ok((delivery, summary))
     }
 }

@@ -6,6 +6,10 @@ use crate::registry::retry::Halt;
 use crate::registry::stream::{End, Streaming, measure};
 use crate::registry::upload::Session;
 
+/// When to look for what the last request of an earlier process has closed, perhaps: a registry may still be
+/// at it. In seconds.
+const LOOKS: [u64; 2] = [0, 1];
+
 impl<'a> Streaming<'a> {
     pub(super) fn begin(&mut self) -> Result<Option<End>, Halt> {
         self.resumed_at = None;
@@ -13,6 +17,11 @@ impl<'a> Streaming<'a> {
             self.session = Some(session);
             self.most = u64::MAX;
             return Ok(None);
+        }
+        if let Some(made) = self.record.take_made()
+            && self.client.look_for(self.subject(&made), &LOOKS)?
+        {
+            return Ok(Some(End::Found(made)));
         }
         if self.record.has_waited() {
             // Another process has sent it, perhaps: its digest will tell.

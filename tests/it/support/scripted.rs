@@ -27,7 +27,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 pub(crate) use self::rule::{Action, Answer, Matcher};
 pub(crate) use self::rule::{
     Gate, Rule, Then, answer, close_after, computed, early, endless_headers, held, on, pass,
-    pass_and_close, raw, wrong_length,
+    pass_and_close, pass_and_hold, raw, wrong_length,
 };
 use self::stream::{Connection, Head, Socket, Stream, header};
 
@@ -292,6 +292,11 @@ fn act(
         Action::Pass => pass_on(connection, head, recorder).map(|()| After::Next),
         Action::PassAndClose => {
             ask_behind(connection, head, recorder)?;
+            Ok(After::Close)
+        }
+        Action::PassAndHold(gate) => {
+            ask_behind(connection, head, recorder)?;
+            gate.pass();
             Ok(After::Close)
         }
     }

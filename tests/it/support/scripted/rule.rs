@@ -120,6 +120,7 @@ pub(crate) enum Action {
     Held(Gate, Box<Action>),
     Pass,
     PassAndClose,
+    PassAndHold(Gate),
 }
 
 /// Makes an answer of a request.
@@ -180,6 +181,11 @@ pub(crate) fn pass() -> Action {
 /// closed.
 pub(crate) fn pass_and_close() -> Action {
     Action::PassAndClose
+}
+
+/// The same, but the connection is closed when the gate is open: until then the client waits for the answer.
+pub(crate) fn pass_and_hold(gate: &Gate) -> Action {
+    Action::PassAndHold(gate.clone())
 }
 
 /// Which requests, and how often.
