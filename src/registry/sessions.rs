@@ -153,7 +153,8 @@ impl<'a> Record<'a> {
     }
 
     fn take_over(&mut self, kept: Box<dyn Kept>) -> Option<Session> {
-        self.made = kept.left().and_then(|left| left.made.clone());
+        let made = kept.left().and_then(|left| left.made.clone());
+        self.made = self.made.take().or(made);
         let session = kept.left().and_then(|left| {
             let own = self.client.own_location(&left.location)?;
             Some(Session::left(own, left))
