@@ -50,6 +50,15 @@ impl Site {
         }
     }
 
+    /// Returns when so many are written down.
+    fn wait_for_uploads(&self, count: usize) {
+        let folder = self.remembered.path().join("state/uploads");
+        let written = || fs::read_dir(&folder).map_or(0, Iterator::count);
+        while written() < count {
+            std::thread::yield_now();
+        }
+    }
+
     /// The registry is as it was at first.
     fn forget_all(&mut self) {
         self.registry.kill();
@@ -86,12 +95,15 @@ fn two_pushes_at_once_send_what_one_would() {
         let site = Site::new(kind, [20 << 20, 16 << 20].into_iter().chain(small));
         let part = 8 << 20;
         site.counter.hold_at(part);
-        let both = [site.push().spawn(), site.push().spawn()];
+        let first = site.push().spawn();
         site.counter.wait_for(part);
-        site.wait_for_requests("HEAD", 2);
+        site.wait_for_uploads(2);
+        let asked = site.requests("HEAD");
+        let second = site.push().spawn();
+        site.wait_for_requests("HEAD", asked + 1);
         site.counter.release();
-        let [one, other] = both.map(|running| running.wait().expect_code(0));
-        site.judge(&[&one, &other]);
+        let both = [first, second].map(|running| running.wait().expect_code(0));
+        site.judge(&[&both[0], &both[1]]);
     }
 }
 
