@@ -16,8 +16,9 @@ static: ## the binary that runs anywhere on Linux, target/static/hoist
 demo: ## push the fixtures into a registry started for it, and list what arrived
 	@sh tests/demo.sh
 
+# Many tests wait, for what is cut, stalled or slow: one for each processor would leave it idle.
 test: ## all tests; registries that are not on PATH are named as skipped
-	cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))} cargo test --locked
 
 soak: ## readers of what others wrote under mutated inputs, for SECONDS=1800
 	@HOIST_SOAK_SECONDS=$(SECONDS) cargo test --quiet --locked --lib soak::tests::readers -- --nocapture
