@@ -1,5 +1,7 @@
 //! Where sending a stream begins: in a new session, or behind what another one holds.
 
+use crate::image::source::Summary;
+use crate::registry::blobs::Weight;
 use crate::registry::body::Pour;
 use crate::registry::error::Error;
 use crate::registry::retry::Halt;
@@ -19,7 +21,7 @@ impl<'a> Streaming<'a> {
             return Ok(None);
         }
         if let Some(made) = self.record.take_made()
-            && self.client.look_for(self.subject(&made), &LOOKS)?
+            && self.is_there(&made)?
         {
             return Ok(Some(End::Found(made)));
         }
@@ -35,6 +37,19 @@ impl<'a> Streaming<'a> {
             self.session = Some(session);
         }
         Ok(None)
+    }
+
+    /// Whether what an earlier process has made is there. A size that is written down wrong would end up in
+    /// the manifest.
+    fn is_there(&self, made: &Summary) -> Result<bool, Error> {
+        if !self.client.look_for(self.subject(made), &LOOKS)? {
+            return Ok(false);
+        }
+        let repository = self.task.repository;
+        let weight = self
+            .client
+            .weigh_blob(repository, &made.digest, made.size)?;
+        Ok(weight == Weight::Right)
     }
 
     /// Opens the stream where `session` ends. Nothing where one of an earlier process holds more than

@@ -1,6 +1,8 @@
 //! A layer that is compressed on the way and is complete at the registry, of which the process that sent it
 //! died before it heard: the next one finds it there, by what was written down before it was closed.
 
+use std::fs;
+use std::path::Path;
 use std::thread;
 
 use tempfile::tempdir;
@@ -33,7 +35,26 @@ fn a_compressed_layer_that_arrived_unheard_is_not_sent_again() {
     });
 }
 
+#[test]
+fn a_wrong_size_that_was_written_down_ends_up_in_no_manifest() {
+    let sent = sent_again(Kind::Serve, &["--no-cache"], |uploads| {
+        let [file] = files(uploads).try_into().unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        let (before, made) = text.split_once("\"made\"").unwrap();
+        let damaged = made.replacen("\"size\":", "\"size\":1", 1);
+        assert_ne!(made, damaged);
+        fs::write(file, format!("{before}\"made\"{damaged}")).unwrap();
+    });
+    assert!(sent > LITTLE, "{sent} bytes");
+}
+
 fn is_not_sent_again(kind: Kind, options: &[&str]) {
+    let sent = sent_again(kind, options, |_| ());
+    assert!(sent < LITTLE, "{sent} bytes to {kind:?} with {options:?}");
+}
+
+/// How many bytes of blobs the second push sends, before which `damage` was done to the folder of uploads.
+fn sent_again(kind: Kind, options: &[&str], damage: impl Fn(&Path)) -> u64 {
     let (dir, gate) = (tempdir().unwrap(), Gate::new());
     let source = dir.path().join("source");
     let config = docker_archive(&source, &[small()]).remove(0);
@@ -53,18 +74,18 @@ fn is_not_sent_again(kind: Kind, options: &[&str]) {
     gate.wait_for(1);
     drop(running);
     gate.open();
+    let uploads = dir.path().join("state/uploads");
+    damage(&uploads);
     let before = front.requests().len();
     let output = push().run().expect_code(0);
     let story = format!("{kind:?} {options:?}: {output}");
-    let sent: u64 = front.requests()[before..]
-        .iter()
-        .filter(|seen| seen.target.contains("/blobs/uploads/"))
-        .map(|seen| seen.body_len)
-        .sum();
-    assert!(sent < LITTLE, "{sent} bytes: {story}");
     read_back(&registry, &output.json());
     if options.contains(&"--no-cache") {
-        let left = files(&dir.path().join("state/uploads"));
-        assert!(left.is_empty(), "{story}");
+        assert!(files(&uploads).is_empty(), "{story}");
     }
+    let requests = front.requests();
+    let sent = requests[before..]
+        .iter()
+        .filter(|seen| seen.target.contains("/blobs/uploads/"));
+    sent.map(|seen| seen.body_len).sum()
 }
