@@ -193,7 +193,8 @@ impl ReferenceError {
     /// `hint`: what to write instead, without "try:".
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         let hint = legible(&hint.into());
-        self.hint = Some(hint).filter(|hint| hint.len() <= LONGEST_HINT);
+        let helps = !hint.trim().is_empty() && hint.len() <= LONGEST_HINT;
+        self.hint = helps.then_some(hint);
         self
     }
 

@@ -13,6 +13,7 @@ use crate::image::docker;
 use crate::image::filter::Filter;
 use crate::image::manifest::Manifest;
 use crate::image::name::{Destination, FoundName, Map, Rename, repository_of_path};
+use crate::image::oci::json_error;
 use crate::image::platform::Platform;
 use crate::image::reference::{Host, Reference, Repository, Tag};
 use crate::soak::{Outcome, Target, fixture};
@@ -119,7 +120,7 @@ fn documents() -> Vec<Target> {
     vec![
         Target::new("manifest", [index, image], manifest).words(JSON.split_whitespace()),
         Target::new("config", [config], |input| {
-            Outcome::of(Config::parse(input))
+            Outcome::of(Config::parse(input).map_err(|error| json_error(&error)))
         })
         .words(JSON.split_whitespace()),
         Target::new("manifest.json", [docker_list()], docker_items).words(JSON.split_whitespace()),

@@ -83,8 +83,10 @@ fn hold(mut body: Body, limit: u64, cuts: bool, exchange: &Exchange) -> Result<V
         .read_to_end(&mut bytes);
     match outcome {
         Ok(_) if bytes.len() as u64 > limit && !cuts => Err(too_long()),
-        Ok(_) => Ok(bytes),
-        Err(_) if exchange.stopped() => Ok(bytes),
-        Err(error) => Err(Fault::of_ureq(error.into(), true)),
+        Err(error) if !exchange.stopped() => Err(Fault::of_ureq(error.into(), true)),
+        _ => {
+            bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            Ok(bytes)
+        }
     }
 }

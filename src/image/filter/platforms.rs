@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::image::digest::Digest;
 use crate::image::manifest::{Descriptor, Manifest};
+use crate::image::oci::json_error;
 use crate::image::platform::Platform;
 use crate::image::source::{Node, Tree};
 
@@ -133,7 +134,7 @@ fn raw_entries(index: &Manifest) -> Result<vec::IntoIter<(Digest, Value)>, Strin
 }
 
 fn parse(manifest: &Manifest) -> Result<Value, String> {
-    serde_json::from_slice(manifest.bytes()).map_err(|error| error.to_string())
+    serde_json::from_slice(manifest.bytes()).map_err(|error| json_error(&error))
 }
 
 /// The entries of `tree` that are about one of `images`: by annotation, or by `subject`.

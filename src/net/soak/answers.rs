@@ -20,7 +20,10 @@ pub(super) fn target() -> Target {
     let server = OnceCell::new();
     let words = "HTTP/1.1\u{1} HTTP/1.0\u{1} 200 204 304 100 206 401 Content-Length: Transfer-Encoding:\u{1}chunked \
         Connection:\u{1}close Content-Encoding:\u{1}gzip \r\n \r\n\r\n 0\r\n\r\n ffffffffffffffff\r\n 5;x=y\r\nhello\r\n : Location: \u{1b}";
-    Target::new("answer of a server", ANSWERS, move |input| {
+    let mut long = b"HTTP/1.1 401 No\r\n\r\n".to_vec();
+    long.resize(long.len() + LIMIT as usize + 1, b'x');
+    let answers = ANSWERS.map(<[u8]>::to_vec).into_iter().chain([long]);
+    Target::new("answer of a server", answers, move |input| {
         server.get_or_init(Server::start).exchange(input)
     })
     .words(

@@ -117,7 +117,16 @@ fn serve_here(data: &Path, listen: SocketAddr, log: &Arc<Log>) -> (Running, Sock
             status: access.status,
         });
     };
-    let server = serve::Server::start(options, Box::new(tell)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let server = loop {
+        match serve::Server::start(options.clone(), Box::new(tell.clone())) {
+            // What another test is starting has a copy of the lock's file until it runs.
+            Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            started => break started.unwrap(),
+        }
+    };
     let address = server.address();
     (Running::Here(server), address)
 }
