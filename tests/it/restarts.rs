@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::archives::{ImageSpec, docker_archive, layout};
 use crate::support::command::{Command, Output, hoist};
-use crate::support::fronts::{balancer, tinyproxy};
+use crate::support::fronts::{Front, balancer, tinyproxy};
 use crate::support::proxy::{Fault, Proxy, Up};
 use crate::support::pushing::{arrived, read_back};
 use crate::support::registry::{Kind, Registry, Setup, available};
@@ -99,16 +99,22 @@ fn replica(of: &Registry) -> Registry {
     Registry::start_in(dir, of.kind(), Setup::default())
 }
 
+/// Two of them, and the balancer before them.
+fn replicas(kind: Kind) -> Option<(Registry, Registry, Front)> {
+    if !kind.is_available() {
+        return None;
+    }
+    let registry = Registry::start(kind);
+    let other = replica(&registry);
+    let front = balancer(&[registry.address(), other.address()])?;
+    Some((registry, other, front))
+}
+
 #[test]
 fn replicas_that_share_no_secret_are_pushed_to() {
     for kind in [Kind::Distribution2, Kind::Distribution3] {
-        if !kind.is_available() {
+        let Some((registry, _other, front)) = replicas(kind) else {
             continue;
-        }
-        let registry = Registry::start(kind);
-        let other = replica(&registry);
-        let Some(front) = balancer(&[registry.address(), other.address()]) else {
-            return;
         };
         // What distribution reads of a body that it refuses: after more nginx finds a connection that was
         // reset, and says 502 whatever the answer was.
@@ -141,13 +147,8 @@ fn replicas_behind_a_gateway_that_gives_up_are_pushed_to() {
         (Kind::Distribution2, folder),
         (Kind::Distribution3, archive),
     ] {
-        if !kind.is_available() {
+        let Some((registry, _other, front)) = replicas(kind) else {
             continue;
-        }
-        let registry = Registry::start(kind);
-        let other = replica(&registry);
-        let Some(front) = balancer(&[registry.address(), other.address()]) else {
-            return;
         };
         let out = push(&source, front.address(), "large").arg("-j1").run();
         let report = pushed(out, &registry);
