@@ -6,6 +6,7 @@ mod platforms;
 use std::sync::Arc;
 
 use crate::image::error::{ImageError, legible};
+use crate::image::found;
 use crate::image::name::{FoundName, repository_of_path, resolve};
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
@@ -189,8 +190,7 @@ impl Filter {
 
     fn no_platform(&self, image: &Image) -> String {
         let list = |platforms: &mut dyn Iterator<Item = &Platform>| {
-            let all: Vec<String> = platforms.map(Platform::to_string).collect();
-            all.join(", ")
+            found::list(platforms.map(Platform::shown).collect())
         };
         let asked = list(&mut self.platforms.iter());
         match list(&mut image.platforms().into_iter()) {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::digest::quote;
 
+/// Known ones are much shorter; in characters.
+const LONGEST_SHOWN: usize = 100;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
     pub os: String,
@@ -31,6 +34,15 @@ impl Platform {
     pub fn is_default_variant(&self) -> bool {
         let normal = self.normal();
         normal.known_variant() == default_variant(&normal.architecture)
+    }
+
+    /// For a sentence: in a document it may be of any length.
+    pub(crate) fn shown(&self) -> String {
+        let whole = self.to_string();
+        match whole.char_indices().nth(LONGEST_SHOWN) {
+            Some((end, _)) => format!("{}…", &whole[..end]),
+            None => whole,
+        }
     }
 
     /// The same platform in the words of Go: `linux/x86_64` is `linux/amd64`, `arm/7` is `arm/v7`.
@@ -137,6 +149,17 @@ mod tests {
             os: parts[0].into(),
             architecture: parts[1].into(),
             variant: parts.get(2).map(|variant| (*variant).into()),
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_an_end() {
+        for (architecture, expected) in [
+            ("a".repeat(94), format!("linux/{}", "a".repeat(94))),
+            ("é".repeat(95), format!("linux/{}…", "é".repeat(94))),
+        ] {
+            let platform = raw(&format!("linux/{architecture}"));
+            assert_eq!(platform.shown(), expected);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::image::digest::Digest;
 use crate::image::filter::platforms::{ATTESTED, alone, entries, untouched, with_new_root};
 use crate::image::found::list;
 use crate::image::manifest::Descriptor;
+use crate::image::platform::Platform;
 use crate::image::source::{Node, Tree};
 
 /// Of the index `tree` what the source holds all of: of one image its manifest, of several an index
@@ -91,12 +92,12 @@ fn left_out(tree: &Tree, whole: &HashSet<&Digest>, about_others: &HashSet<&Diges
 
 fn label(node: &Node) -> String {
     let platform = node.platform.as_ref();
-    platform.map_or_else(|| node.manifest.digest().to_string(), ToString::to_string)
+    platform.map_or_else(|| node.manifest.digest().to_string(), Platform::shown)
 }
 
 fn described(descriptor: &Descriptor) -> String {
     let platform = descriptor.platform.as_ref();
-    platform.map_or_else(|| descriptor.digest.to_string(), ToString::to_string)
+    platform.map_or_else(|| descriptor.digest.to_string(), Platform::shown)
 }
 
 #[cfg(test)]
