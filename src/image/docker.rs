@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::image::config::{Config, MAX_CONFIG};
 use crate::image::digest::{Digest, quote};
-use crate::image::oci::json_error;
+use crate::image::error::json_error;
 use crate::image::platform::Platform;
 use crate::image::source::{Body as _, Layer, LayerForm, Parts, Place, Stored};
 

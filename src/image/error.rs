@@ -80,6 +80,17 @@ pub(crate) fn legible(text: &str) -> String {
     shown
 }
 
+/// The sentence of a JSON error, which may quote what it found at any length.
+pub(crate) fn json_error(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.chars().count() <= 200 {
+        return text;
+    }
+    let start: String = text.chars().take(120).collect();
+    let (line, column) = (error.line(), error.column());
+    format!("{start}… at line {line} column {column}")
+}
+
 /// Breaks a line, or writes it in the other direction.
 fn turns(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
+use crate::image::error::json_error;
 use crate::image::media::MediaType;
-use crate::image::oci::json_error;
 use crate::image::platform::Platform;
 
 /// The largest manifest that registries take (distribution-spec 1.1, "Pushing Manifests"), in bytes.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::image::digest::Digest;
+use crate::image::error::json_error;
 use crate::image::filter::complete;
 use crate::image::found::{Broken, Found};
 use crate::image::manifest::Descriptor;
@@ -103,17 +104,6 @@ pub(crate) fn read_one(descriptor: Descriptor, blobs: &dyn Blobs) -> Listing {
             .collect(),
         warnings: Vec::new(),
     }
-}
-
-/// The sentence of a JSON error, which may quote what it found at any length.
-pub(crate) fn json_error(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if text.chars().count() <= 200 {
-        return text;
-    }
-    let start: String = text.chars().take(120).collect();
-    let (line, column) = (error.line(), error.column());
-    format!("{start}… at line {line} column {column}")
 }
 
 impl Listing {

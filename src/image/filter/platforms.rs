@@ -11,8 +11,8 @@ use std::vec;
 use serde_json::Value;
 
 use crate::image::digest::Digest;
+use crate::image::error::json_error;
 use crate::image::manifest::{Descriptor, Manifest};
-use crate::image::oci::json_error;
 use crate::image::platform::Platform;
 use crate::image::source::{Node, Tree};
 

@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::image::config::{Config, MAX_CONFIG};
 use crate::image::digest::Digest;
+use crate::image::error::json_error;
 use crate::image::manifest::{Body, Descriptor, MAX_MANIFEST, Manifest};
-use crate::image::oci::{Blobs, MISSING, json_error};
+use crate::image::oci::{Blobs, MISSING};
 use crate::image::platform::Platform;
 use crate::image::source::{Body as _, Node, Place, Stored};
 

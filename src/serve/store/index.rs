@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::image::digest::Digest;
+use crate::image::error::json_error;
 use crate::image::manifest::{Descriptor, Manifest};
 use crate::image::media::{MediaType, OCI_INDEX};
 use crate::image::reference::{Repository, Tag};
@@ -57,8 +58,10 @@ impl Index {
         })
     }
 
-    pub(super) fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(bytes).map(Self::of)
+    /// The error is what stands behind the path in a sentence.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let document = serde_json::from_slice(bytes);
+        document.map(Self::of).map_err(|error| json_error(&error))
     }
 
     pub(super) fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
