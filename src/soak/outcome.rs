@@ -14,7 +14,7 @@ pub(crate) const CANARY: &str = "zQ7canary4Xw9secret2Vk";
 const LEAK: usize = 8;
 
 /// The longest sentence that is for people, in characters.
-const LONGEST: usize = 4 << 10;
+const LONGEST: usize = 8 << 10;
 
 /// What of a sentence tells it from others, in bytes.
 const CLASS: usize = 120;
