@@ -3,6 +3,7 @@
 use crate::image::digest::quote;
 use crate::image::error::legible;
 use crate::image::reference::ReferenceError;
+use crate::net::redact;
 use crate::push::report::ErrorReport;
 
 /// Why a command cannot be run as it was typed: exit code 2.
@@ -27,11 +28,12 @@ impl UsageError {
         self
     }
 
-    /// `called` is `--jobs`; `legal` is a fragment: "a whole number from 1 to 9".
+    /// `called` is `--jobs`; `legal` is a fragment: "a whole number from 1 to 9". A URL that belongs to
+    /// another setting is shown without its password.
     pub(crate) fn value(called: &str, value: &str, legal: &str) -> Self {
         Self::new(format!(
             "{} is not legal for {called}: write {legal}",
-            quote(value)
+            quote(&redact(value))
         ))
     }
 
@@ -104,5 +106,13 @@ mod tests {
             let known = ["jobs", "platform", "retries", "push", "plain-http"];
             assert_eq!(nearest(typed, known), expected, "{typed}");
         }
+    }
+
+    #[test]
+    fn a_value_in_the_wrong_place_keeps_its_password_to_itself() {
+        let typed = "http://me:pa55word@proxy.example:3128";
+        let error = UsageError::value("HOIST_JOBS", typed, "a whole number from 1 to 256");
+        assert!(error.message.contains("proxy.example:3128"), "{error:?}");
+        assert!(!error.message.contains("pa55word"), "{error:?}");
     }
 }
