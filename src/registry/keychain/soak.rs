@@ -66,7 +66,8 @@ fn file(text: &str) -> Outcome {
     for repository in [None, Some("team/app")] {
         match document.look_up(&server(), repository) {
             Ok(said) => {
-                assert!(!format!("{said:?}").contains(CANARY));
+                // The name of a helper is no secret, whatever the file gives as one.
+                assert!(!format!("{:?}", said.login).contains(CANARY));
                 outcome = outcome.with(said.helper.is_some());
                 outcome = match said.login {
                     Some(Ok(login)) => outcome.with(kind(&login)),
