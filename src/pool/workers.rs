@@ -1,4 +1,5 @@
-//! A fixed pool of threads that take jobs from one bounded channel.
+//! A pool of threads, fixed in number, that take jobs from one bounded channel. Each is started when
+//! there is first a job for it: most pushes find everything there and need one.
 
 use std::any::Any;
 use std::fmt;
@@ -18,43 +19,85 @@ pub type Job = Box<dyn FnOnce() + Send>;
 pub struct Workers {
     /// None only while it is being dropped: the threads end when the channel closes.
     jobs: Option<SyncSender<Job>>,
-    threads: Vec<JoinHandle<()>>,
-    panics: Arc<AtomicUsize>,
+    threads: Mutex<Threads>,
+    shared: Arc<Shared>,
+    name: String,
     count: usize,
 }
 
+struct Threads {
+    started: Vec<JoinHandle<()>>,
+    /// How many there may be: fewer than were asked for once the system has refused one.
+    limit: usize,
+}
+
+struct Shared {
+    queue: Mutex<Receiver<Job>>,
+    /// Jobs that were handed over and are not done.
+    unfinished: AtomicUsize,
+    panics: AtomicUsize,
+}
+
 impl Workers {
-    /// `count` threads (at least one) named `NAME-0`, `NAME-1`, …, and room for as many waiting jobs.
+    /// Up to `count` threads (at least one) named `NAME-0`, `NAME-1`, …, and room for as many waiting
+    /// jobs.
     ///
     /// # Errors
-    /// What the system says when it will not start a thread; those started before have ended.
+    /// What the system says when it will not start the first. Where it refuses a later one, the pool
+    /// does with those it has.
     pub fn new(name: &str, count: usize) -> io::Result<Self> {
         let count = count.max(1);
         let (jobs, queue) = sync_channel(count);
-        let queue = Arc::new(Mutex::new(queue));
-        let mut workers = Self {
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(queue),
+            unfinished: AtomicUsize::new(0),
+            panics: AtomicUsize::new(0),
+        });
+        let workers = Self {
             jobs: Some(jobs),
-            threads: Vec::with_capacity(count),
-            panics: Arc::default(),
+            threads: Mutex::new(Threads {
+                started: Vec::with_capacity(count),
+                limit: count,
+            }),
+            shared,
+            name: name.to_owned(),
             count,
         };
-        for number in 0..count {
-            let (queue, panics) = (Arc::clone(&queue), Arc::clone(&workers.panics));
-            let thread = thread::Builder::new()
-                .name(format!("{name}-{number}"))
-                .spawn(move || work(&queue, &panics))?;
-            workers.threads.push(thread);
-        }
+        workers.start(1)?;
         Ok(workers)
     }
 
     /// Hands over a job; waits while the channel is full. A job that panics ends neither its thread
     /// nor the process: it is logged and counted.
     pub fn submit(&self, job: Job) {
+        let unfinished = self.shared.unfinished.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Err(error) = self.start(unfinished) {
+            log::warn!("{} has fewer threads than it could use: {error}", self.name);
+        }
         let jobs = self.jobs.as_ref().expect("open until dropped");
         if jobs.send(job).is_err() {
             log::error!("a job was given to a pool whose threads are gone");
         }
+    }
+
+    /// Sees to it that there are `wanted` threads, as far as there may be so many.
+    fn start(&self, wanted: usize) -> io::Result<()> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        while threads.started.len() < wanted.min(threads.limit) {
+            let number = threads.started.len();
+            let shared = Arc::clone(&self.shared);
+            let thread = thread::Builder::new()
+                .name(format!("{}-{number}", self.name))
+                .spawn(move || work(&shared));
+            match thread {
+                Ok(thread) => threads.started.push(thread),
+                Err(error) => {
+                    threads.limit = number;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     pub fn count(&self) -> usize {
@@ -63,12 +106,17 @@ impl Workers {
 
     /// How many jobs have panicked so far.
     pub fn panics(&self) -> usize {
-        self.panics.load(Ordering::Relaxed)
+        self.shared.panics.load(Ordering::Relaxed)
     }
 
     /// Leaves the threads to themselves, for a process that is about to end.
     pub fn abandon(mut self) {
-        self.threads.clear();
+        self.started().clear();
+    }
+
+    fn started(&mut self) -> &mut Vec<JoinHandle<()>> {
+        let threads = self.threads.get_mut();
+        &mut threads.unwrap_or_else(PoisonError::into_inner).started
     }
 }
 
@@ -76,7 +124,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.jobs = None;
         let own = thread::current().id();
-        for thread in self.threads.drain(..) {
+        for thread in self.started().drain(..) {
             if thread.thread().id() != own {
                 // The threads catch what their jobs throw, so this has nothing to report.
                 let _ = thread.join();
@@ -94,13 +142,16 @@ impl fmt::Debug for Workers {
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>, panics: &AtomicUsize) {
+fn work(shared: &Shared) {
     loop {
         // One idle thread waits in the channel, the others for the lock.
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let queue = shared.queue.lock();
+        let next = queue.unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        if let Err(thrown) = catch_unwind(AssertUnwindSafe(job)) {
-            panics.fetch_add(1, Ordering::Relaxed);
+        let outcome = catch_unwind(AssertUnwindSafe(job));
+        shared.unfinished.fetch_sub(1, Ordering::Relaxed);
+        if let Err(thrown) = outcome {
+            shared.panics.fetch_add(1, Ordering::Relaxed);
             log::error!(
                 "a job of {} panicked: {}",
                 thread::current().name().unwrap_or("a pool"),
@@ -161,6 +212,41 @@ mod tests {
         let seen: HashSet<String> = seen.iter().flatten().collect();
         let expected = ["upload-0", "upload-1", "upload-2"].map(str::to_owned);
         assert_eq!(seen, HashSet::from(expected));
+    }
+
+    #[test]
+    fn a_thread_is_started_when_there_is_a_job_for_it() {
+        let mut workers = Workers::new("t", 3).unwrap();
+        let (done, finished) = channel();
+        for _ in 0..5 {
+            let done = done.clone();
+            workers.submit(Box::new(move || done.send(()).unwrap()));
+            finished.recv().unwrap();
+            while workers.shared.unfinished.load(Ordering::Relaxed) > 0 {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(workers.started().len(), 1);
+        let (open, gate) = channel::<()>();
+        workers.submit(Box::new(move || {
+            let _ = gate.recv();
+        }));
+        workers.submit(Box::new(|| ()));
+        assert_eq!(workers.started().len(), 2);
+        drop(open);
+    }
+
+    #[test]
+    fn a_pool_does_with_the_threads_that_it_has() {
+        let workers = Workers::new("t", 4).unwrap();
+        workers.threads.lock().unwrap().limit = 1;
+        let (done, finished) = channel();
+        for number in 0..20 {
+            let done = done.clone();
+            workers.submit(Box::new(move || done.send(number).unwrap()));
+        }
+        drop((workers, done));
+        assert_eq!(finished.iter().count(), 20);
     }
 
     #[test]
