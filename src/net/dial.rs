@@ -1,7 +1,7 @@
 //! Opening connections: the name, every address of it, then TLS, all within one time limit.
 //!
-//! What cannot be interrupted (the system's resolver, `connect`) runs on threads of its own that
-//! end by themselves; the caller waits for them in steps and stops when the switch is off.
+//! The system's resolver cannot be interrupted: it runs on a thread of its own that ends by itself; the
+//! caller waits for it in steps and stops when the switch is off.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,6 +17,7 @@ use socket2::{SockRef, TcpKeepalive};
 use ureq::http::Uri;
 
 use super::channel::Channel;
+use super::connect::connect;
 use super::failure::{FailureKind, Fault, lower_case, reason};
 use super::proxy::{Proxies, Proxy, bracketed};
 use super::resolve;
@@ -25,10 +26,6 @@ use super::tls::Tls;
 use super::tunnel::Form;
 use super::untrusted;
 use super::wire::{Wire, is_pause};
-
-/// How long an address may be silent before the next one is tried beside it
-/// ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305#section-5) suggests 250 ms).
-const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Enough for every name that is served sensibly.
 const MAX_ADDRESSES: usize = 8;
@@ -168,21 +165,21 @@ impl Dialer {
         let proven = addresses().get(&place).copied();
         if let Some(address) = proven {
             let deadline = until();
-            match self.connect(&[address], deadline) {
+            match connect(&[address], deadline, &self.switch) {
                 Ok(stream) => return Ok((stream, deadline)),
                 Err(fault) if fault.kind == FailureKind::Shutdown => return Err(fault),
                 Err(_) => drop(addresses().remove(&place)),
             }
         }
         let deadline = until();
-        let stream = self.connect(&self.resolve(host, port, deadline)?, deadline)?;
+        let stream = connect(&self.resolve(host, port, deadline)?, deadline, &self.switch)?;
         let Ok(address) = stream.peer_addr() else {
             return Ok((stream, deadline));
         };
         // Somebody else may have chosen another one meanwhile.
         let chosen = *addresses().entry(place).or_insert(address);
         if chosen != address
-            && let Ok(other) = self.connect(&[chosen], deadline)
+            && let Ok(other) = connect(&[chosen], deadline, &self.switch)
         {
             return Ok((other, deadline));
         }
@@ -216,45 +213,6 @@ impl Dialer {
                 Err(unknown(&lower_case(text)))
             }
             None => Err(unknown("no answer from the name service in time")),
-        }
-    }
-
-    /// Tries the addresses in their order, the next one as soon as one fails or is slow.
-    fn connect(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Fault> {
-        let (sender, outcomes) = sync_channel(addresses.len());
-        let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
-        let mut started = 0;
-        loop {
-            let running = started - failures.len();
-            if let Some(&address) = addresses.get(started) {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let left = left.max(Duration::from_millis(1));
-                aside(sender.clone(), move || {
-                    TcpStream::connect_timeout(&address, left).map_err(|error| (address, error))
-                })?;
-                started += 1;
-            } else if running == 0 {
-                return Err(unreachable(&failures));
-            }
-            let patience = match started < addresses.len() {
-                true => deadline.min(Instant::now() + HEAD_START),
-                false => deadline,
-            };
-            match self.wait(&outcomes, patience)? {
-                Some(Ok(stream)) => return Ok(stream),
-                Some(Err(failure)) => failures.push(failure),
-                None if Instant::now() < deadline => {}
-                None => {
-                    let silent = addresses
-                        .iter()
-                        .filter(|a| failures.iter().all(|f| f.0 != **a));
-                    let silent: Vec<_> = silent
-                        .map(|&address| (address, io::ErrorKind::TimedOut.into()))
-                        .collect();
-                    failures.extend(silent);
-                    return Err(unreachable(&failures));
-                }
-            }
         }
     }
 
@@ -355,24 +313,4 @@ fn unconnected_hint(origin: &Origin) -> Option<String> {
     (*port == default).then(|| {
         format!("{host}:PORT, if the registry listens elsewhere than on {default}; or set HTTPS_PROXY, if only a proxy leads out")
     })
-}
-
-/// One sentence for all addresses, those that failed alike together.
-fn unreachable(failures: &[(SocketAddr, io::Error)]) -> Fault {
-    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
-    for (address, error) in failures {
-        let why = match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
-            _ => reason(error),
-        };
-        match groups.iter_mut().find(|group| group.0 == why) {
-            Some(group) => group.1.push(address.to_string()),
-            None => groups.push((why, vec![address.to_string()])),
-        }
-    }
-    let parts: Vec<String> = groups
-        .iter()
-        .map(|(why, addresses)| format!("{}: {why}", addresses.join(", ")))
-        .collect();
-    Fault::new(FailureKind::Connect, parts.join("; "))
 }

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod channel;
+mod connect;
 mod dial;
 mod distinguished;
 mod exchange;
