@@ -131,7 +131,8 @@ class Bench:
         forms = [form for row in group for form in row.forms]
         pushers = programs.forms(forms, self.options.hoist, self.options.static) | self.peers
         results = {row.title: {} for row in group}
-        for number in range(self.options.runs):
+        times = 1 if self.options.quick else group[0].times
+        for number in range(self.options.runs * times):
             for name, commands in rotated(pushers.items(), number):
                 with servers.Registry(self.options.hoist, self.storage, group[0].tls) as registry:
                     for row in group:
