@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::{TempDir, tempdir};
 
@@ -11,6 +12,7 @@ use crate::support::command::{Command, Output};
 use crate::support::counting::Counter;
 use crate::support::fault::Random;
 use crate::support::registry::{Kind, Registry, available};
+use crate::support::waiting::wait_until;
 
 const KIB: usize = 1 << 10;
 
@@ -45,18 +47,14 @@ impl Site {
 
     /// Returns when the registry has answered so many.
     fn wait_for_requests(&self, method: &str, count: usize) {
-        while self.requests(method) < count {
-            std::thread::yield_now();
-        }
+        wait_until(|| self.requests(method) >= count);
     }
 
     /// Returns when so many are written down.
     fn wait_for_uploads(&self, count: usize) {
         let folder = self.remembered.path().join("state/uploads");
         let written = || fs::read_dir(&folder).map_or(0, Iterator::count);
-        while written() < count {
-            std::thread::yield_now();
-        }
+        wait_until(|| written() >= count);
     }
 
     /// The registry is as it was at first.
@@ -137,6 +135,8 @@ type Damage = dyn Fn(usize, &[u8]) -> Vec<u8>;
 /// What a push leaves that is killed while so many uploads are open: names and contents of files.
 fn left_open(site: &Site, uploads: usize) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = site.remembered.path().join("state/uploads");
+    // Nearby, small blobs have no file.
+    site.counter.lag(Duration::from_millis(50));
     site.counter.hold_at(1);
     let running = site.push().args(["-j", "64"]).spawn();
     let files = || {
@@ -148,14 +148,15 @@ fn left_open(site: &Site, uploads: usize) -> Vec<(PathBuf, Vec<u8>)> {
             .filter(|path| path.file_name().unwrap().len() == 64 && is_written(path))
             .collect()
     };
-    let mut paths: Vec<PathBuf> = files();
-    while paths.len() < uploads {
-        std::thread::yield_now();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    wait_until(|| {
         paths = files();
-    }
+        paths.len() == uploads
+    });
     running.signal("KILL");
     running.wait();
     site.counter.release();
+    site.counter.lag(Duration::ZERO);
     let with_content = |path: PathBuf| (path.clone(), fs::read(path).unwrap());
     paths.into_iter().map(with_content).collect()
 }

@@ -8,7 +8,7 @@
 //!     let sent = counter.take();
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -39,6 +39,8 @@ struct Count {
     condemned: Option<(u64, Pid)>,
     /// From that total on nothing is passed on.
     held_at: Option<u64>,
+    /// How much later answers come.
+    lag: Duration,
     sockets: Vec<TcpStream>,
     closed: bool,
 }
@@ -84,6 +86,11 @@ impl Counter {
     /// Passes on no body of a blob any more when so many bytes have come by, until [`Counter::release`].
     pub(crate) fn hold_at(&self, bytes: u64) {
         self.state.count().held_at = Some(bytes);
+    }
+
+    /// From now on answers come so much later.
+    pub(crate) fn lag(&self, lag: Duration) {
+        self.state.count().lag = lag;
     }
 
     pub(crate) fn release(&self) {
@@ -152,9 +159,9 @@ fn relay(state: &Arc<State>, client: TcpStream, server: TcpStream) {
         state.count().sockets.push(clone(socket));
     }
     let (from, to) = (clone(&client), clone(&server));
-    let state = Arc::clone(state);
-    thread::spawn(move || up(&state, from, to));
-    thread::spawn(move || down(server, client));
+    let (one, other) = (Arc::clone(state), Arc::clone(state));
+    thread::spawn(move || up(&one, from, to));
+    thread::spawn(move || down(&other, server, client));
 }
 
 fn up(state: &State, mut from: TcpStream, mut to: TcpStream) {
@@ -180,8 +187,15 @@ fn up(state: &State, mut from: TcpStream, mut to: TcpStream) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
-fn down(mut from: TcpStream, mut to: TcpStream) {
-    let _ = io::copy(&mut from, &mut to);
+fn down(state: &State, mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = vec![0; 16 << 10];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let lag = state.count().lag;
+        thread::sleep(lag);
+        if to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
     let _ = to.shutdown(Shutdown::Write);
 }
 

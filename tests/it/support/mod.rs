@@ -24,3 +24,4 @@ pub(crate) mod site;
 pub(crate) mod sources;
 pub(crate) mod tls;
 pub(crate) mod tunnels;
+pub(crate) mod waiting;
