@@ -28,6 +28,9 @@ pub(crate) use fault::{Direction, Down, Fault, Up};
 use fault::Effect;
 use pump::{Pump, relay};
 
+/// What a connection takes in before it is read, in bytes.
+const ROOM: usize = 256 << 10;
+
 struct State {
     address: SocketAddr,
     target: SocketAddr,
@@ -180,6 +183,8 @@ fn bound(address: SocketAddr) -> Socket {
 }
 
 fn listening(socket: Socket) -> TcpListener {
+    // Newer kernels would take in 32 MiB that the proxy does not read: who sends is to feel a stall.
+    socket.set_recv_buffer_size(ROOM).unwrap();
     socket.listen(1024).unwrap();
     socket.into()
 }
