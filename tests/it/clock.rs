@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use serde_json::json;
 use tempfile::tempdir;
@@ -14,6 +12,7 @@ use crate::support::proxy::{Fault, Proxy, Up};
 use crate::support::pushing::read_back;
 use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Gate, Scripted, answer, held, on, pass};
+use crate::support::waiting::wait_until;
 
 /// What libfaketime lies by, where it is installed.
 pub(crate) fn library() -> Option<PathBuf> {
@@ -82,9 +81,7 @@ fn an_upload_left_under_another_clock_is_gone_on_with_or_begun_again() {
         };
         proxy.arm(Fault::stall(Up).after(1_000_000));
         let running = push(before).spawn();
-        while proxy.bytes(Up) < 1_000_000 {
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(|| proxy.bytes(Up) >= 1_000_000);
         drop(running);
         proxy.hang_up();
         let output = push(after).run().expect_code(0);

@@ -16,6 +16,7 @@ use crate::support::command::hoist;
 use crate::support::members::Members;
 use crate::support::packing::{zeros, zst};
 use crate::support::registry::{Kind, Registry};
+use crate::support::waiting::wait_until;
 
 /// One second is promised; the rest is for a loaded machine.
 const AT_ONCE: Duration = Duration::from_millis(2500);
@@ -96,16 +97,13 @@ fn ends_at_once(child: Child) {
 /// Whether the process has taken signals for itself, as its status in proc(5) says.
 fn await_signals(child: &Child) {
     let path = format!("/proc/{}/status", child.id());
-    loop {
+    wait_until(|| {
         let status = fs::read_to_string(&path).unwrap();
         let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"));
         let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
         // SIGINT is the second one.
-        if caught & 2 != 0 {
-            return;
-        }
-        std::thread::yield_now();
-    }
+        caught & 2 != 0
+    });
 }
 
 #[test]

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use crate::kill::{LargeImage, push};
-use crate::resume::wait_until;
 use crate::support::access::Access;
 use crate::support::archives::{CONFIG, Layout};
 use crate::support::command::Command;
 use crate::support::counting::Counter;
 use crate::support::registry::{Kind, Registry, available};
+use crate::support::waiting::wait_until;
 
 const MIB: usize = 1 << 20;
 const LARGE: u64 = 65 << 20;

@@ -19,6 +19,7 @@ use crate::support::registry::{Registry, available};
 use crate::support::scripted::{
     Gate, Scripted, Seen, Then, answer, computed, early, held, on, pass,
 };
+use crate::support::waiting::wait_until;
 use crate::wire::{Wire, noise, plain, shape, telling_session, user};
 
 #[test]
@@ -286,9 +287,7 @@ fn a_challenge_that_is_asked_for_is_waited_for_by_all() {
             let wire = &wire;
             scope.spawn(move || wire.push(name, b"x"))
         });
-        while posts() < REPOSITORIES.len() {
-            thread::yield_now();
-        }
+        wait_until(|| posts() == REPOSITORIES.len());
         gate.open();
         for one in all {
             one.join().unwrap().unwrap();

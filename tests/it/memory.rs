@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
 use hoist::image::digest::{Algorithm, Digest, Hasher};
 use serde_json::json;
@@ -17,6 +16,7 @@ use crate::support::proxy::{Down, Fault, Proxy};
 use crate::support::pushing::push;
 use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Gate, Scripted, answer, computed, held, on, pass};
+use crate::support::waiting::wait_until;
 
 const MIB: u64 = 1 << 20;
 
@@ -156,9 +156,7 @@ fn nor_does_one_that_is_read_back() {
         .arg(dir.path())
         .arg(format!("{}/app:1", proxy.address()))
         .spawn();
-    while proxy.bytes(Down) < most_of_it {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(|| proxy.bytes(Down) >= most_of_it);
     let peak = running.peak_memory();
     assert!(peak < 16 * MIB, "{} KiB", peak >> 10);
 }

@@ -4,7 +4,6 @@
 use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::time::Duration;
 
 use tempfile::tempdir;
 
@@ -15,6 +14,7 @@ use crate::support::proxy::{Proxy, Up};
 use crate::support::pushing::read_back;
 use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Scripted, answer, on};
+use crate::support::waiting::wait_until;
 
 const HOST: &str = "registry.test";
 
@@ -63,9 +63,7 @@ fn a_name_that_is_gone_in_the_middle_is_waited_for() {
     let mut proxy = Proxy::to(registry.address());
     proxy.slow_down(2_000_000);
     let mut running = push(&names, dir.path(), proxy.address().port()).spawn();
-    while proxy.bytes(Up) < 500_000 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(|| proxy.bytes(Up) >= 500_000);
     names.forget();
     proxy.go_away();
     proxy.hang_up();

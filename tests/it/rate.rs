@@ -22,6 +22,7 @@ use crate::support::pushing::{arrived, push, read_back};
 use crate::support::registry::{Kind, Registry, Setup, Tls, available};
 use crate::support::scripted::{Rule, Scripted, Then, answer, computed, early, on};
 use crate::support::tls::Authority;
+use crate::support::waiting::wait_until;
 use crate::wire::{Wire, noise, plain, repo};
 
 /// A push that takes longer than this hangs, whatever else the machine has to do.
@@ -396,9 +397,7 @@ fn a_limited_push_ends_at_once_when_it_is_told_to() {
         } else {
             100
         };
-        while proxy.bytes(Up) < least {
-            thread::yield_now();
-        }
+        wait_until(|| proxy.bytes(Up) >= least);
         let begun = Instant::now();
         running.signal("INT");
         let output = running.wait().expect_code(130);

@@ -12,6 +12,7 @@ use crate::support::fronts::{Front, balancer, tinyproxy};
 use crate::support::proxy::{Fault, Proxy, Up};
 use crate::support::pushing::{arrived, read_back};
 use crate::support::registry::{Kind, Registry, Setup, available};
+use crate::support::waiting::wait_until;
 
 /// Four layers of `size` before compression, and four small ones.
 fn spec(size: usize) -> ImageSpec {
@@ -60,9 +61,7 @@ fn a_registry_that_restarts_in_the_middle_is_waited_for() {
         let proxy = Proxy::to(registry.address());
         proxy.slow_down(2_000_000);
         let running = push(dir.path(), proxy.address(), "t").spawn();
-        while proxy.bytes(Up) < 500_000 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(|| proxy.bytes(Up) >= 500_000);
         registry.kill();
         proxy.slow_down(0);
         registry.start_again();

@@ -9,7 +9,6 @@ mod unheard;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
@@ -20,6 +19,7 @@ use crate::support::proxy::{Fault, Proxy, Up};
 use crate::support::pushing::read_back;
 use crate::support::registry::{self, Kind, Registry};
 use crate::support::scripted::{Rule, Scripted};
+use crate::support::waiting::wait_until;
 
 const LARGE: usize = 12 << 20;
 const CUT: u64 = 3_000_000;
@@ -138,14 +138,6 @@ fn small() -> ImageSpec {
         size: SMALL,
         form: Some(Form::Plain),
     })
-}
-
-pub(crate) fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it never is");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// What was sent, and where the large layer was taken up.

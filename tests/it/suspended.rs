@@ -13,6 +13,7 @@ use crate::support::command::hoist;
 use crate::support::proxy::{Fault, Proxy, Up};
 use crate::support::pushing::read_back;
 use crate::support::registry::{Kind, Registry};
+use crate::support::waiting::wait_until;
 
 const STALL: Duration = Duration::from_millis(500);
 /// More than what sockets hold, so that a body is on its way for as long as the proxy reads slowly.
@@ -73,9 +74,7 @@ fn stop_in_the_middle(source: &Path, meanwhile: Meanwhile) {
         .arg(source)
         .arg(format!("{}/app:1", proxy.address()))
         .spawn();
-    while proxy.bytes(Up) < 600_000 {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(|| proxy.bytes(Up) >= 600_000);
     running.signal("STOP");
     // The time itself is what is tried.
     thread::sleep(STALL * 3 / 2);

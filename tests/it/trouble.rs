@@ -9,6 +9,7 @@ use crate::support::command::hoist;
 use crate::support::pushing::{arrived, push, read_back};
 use crate::support::registry::{Kind, Registry, available};
 use crate::support::scripted::{Gate, Scripted, answer, held, on};
+use crate::support::waiting::wait_until;
 
 #[test]
 fn a_broken_image_fails_alone() {
@@ -154,13 +155,7 @@ fn a_registry_that_dies_in_the_middle_ends_the_push_with_a_sentence() {
             .arg(dir.path())
             .arg(destination)
             .spawn();
-        while !registry
-            .access()
-            .iter()
-            .any(|access| access.method == "POST")
-        {
-            std::thread::yield_now();
-        }
+        wait_until(|| registry.access().iter().any(|one| one.method == "POST"));
         registry.kill();
         let out = running.wait();
         assert!(matches!(out.code(), Some(1 | 5)), "{kind:?}: {out}");

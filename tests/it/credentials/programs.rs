@@ -1,10 +1,10 @@
 //! Helpers: programs that keep credentials, in `tests/credential-helper.sh`.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::credentials::DOCKER;
 use crate::credentials::home::{Home, found};
+use crate::support::waiting::wait_until;
 
 #[test]
 fn a_signal_ends_a_helper_that_hangs_with_all_it_started() {
@@ -15,15 +15,8 @@ fn a_signal_ends_a_helper_that_hangs_with_all_it_started() {
     for (command, code) in [(home.push(&[], &[]), 130), (log_in.stdin("p"), 130)] {
         let running = command.spawn();
         let ids = ["parent", "child"].map(|name| home.path(name));
-        let begun = Instant::now();
         let id = |file: &String| fs::read_to_string(file).unwrap_or_default();
-        while ids.iter().any(|file| !id(file).ends_with('\n')) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "it does not start"
-            );
-            std::thread::yield_now();
-        }
+        wait_until(|| ids.iter().all(|file| id(file).ends_with('\n')));
         running.signal("INT");
         running.wait().expect_code(code);
         for file in &ids {
@@ -32,10 +25,7 @@ fn a_signal_ends_a_helper_that_hangs_with_all_it_started() {
                 let status = fs::read_to_string(&process).unwrap_or_default();
                 status.contains("State:") && !status.contains("State:\tZ")
             };
-            while alive() {
-                assert!(begun.elapsed() < Duration::from_secs(60), "{file} lives on");
-                std::thread::yield_now();
-            }
+            wait_until(|| !alive());
             fs::remove_file(file).unwrap();
         }
     }

@@ -10,6 +10,7 @@ use hoist::net::{FailureKind, Method, Payload};
 
 use super::{assert_failure, get, http, nobody, put, send};
 use crate::support::scripted::{Gate, Scripted, answer, held, on};
+use crate::support::waiting::wait_until;
 
 #[test]
 fn one_connection_carries_request_after_request() {
@@ -204,9 +205,7 @@ fn connections_opened_ahead_may_fail() {
     assert!(!failure.reused);
     let server = Scripted::start([on("*", "/").then(answer(200))]);
     http.preconnect(&server.url("/"), 1);
-    while server.connections() == 0 {
-        thread::yield_now();
-    }
+    wait_until(|| server.connections() > 0);
     server.hang_up();
     assert_eq!(get(&http, &server.url("/")).unwrap().status, 200);
 }
