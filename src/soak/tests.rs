@@ -52,7 +52,7 @@ fn faulty() -> Vec<Target> {
             Outcome::accepted().with(vec![1_u8; at(input, 0) << 20].len())
         }),
         Target::new("fault: is slow", example, move |input| {
-            let rounds = if at(input, 0) > 128 { 1 << 24 } else { 1 };
+            let rounds = if at(input, 0) > 128 { 1 << 28 } else { 1 };
             let sum = (0..rounds).fold(0_u64, |sum, n| std::hint::black_box(sum + n));
             Outcome::accepted().with(sum)
         })
