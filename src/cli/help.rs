@@ -421,7 +421,8 @@ usage. Fields are only ever added.
     3  nothing to push: no image found, all filtered out, or no source that
        could be read
     4  the registry refused the login, or the user
-    5  the registry cannot be reached: name, network, proxy, TLS trust
+    5  the registry cannot be reached: name, network, proxy, TLS trust; or its
+       connections kept breaking
     6  refused by policy
   130  interrupted (Ctrl-C)
   143  terminated (SIGTERM)
