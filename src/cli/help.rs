@@ -341,8 +341,8 @@ there twice, a wrong type: exit code 2, and nothing is sent.
 
 A section is for one registry, written as in the destination, with its port. It
 may have: auth-file, ca-cert, chunk-size, client-cert, client-key, insecure,
-jobs, password-file, plain-http, proxy (a URL, or none), retries, stall-timeout,
-token-file, user-agent, username.
+jobs, limit-rate, password-file, plain-http, proxy (a URL, or none),
+requests-per-second, retries, stall-timeout, token-file, user-agent, username.
 
 Variables: HOIST_CONFIG, HOIST_CACHE_DIR, HOIST_STATE_DIR, HOIST_JOBS,
 HOIST_USERNAME, HOIST_PASSWORD, HOIST_INSECURE (1 or 0), HOIST_LOG (debug, or

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 
 use super::*;
 use crate::cli::args::Args;
+use crate::cli::help;
 
 #[test]
 fn no_two_options_share_a_name() {
@@ -55,5 +56,25 @@ fn the_readme_lists_every_option() {
         let name = format!("--{}", option.long);
         let listed = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
         assert!(listed.into_iter().any(|word| word == name), "{name}");
+    }
+}
+
+#[test]
+fn the_help_and_the_readme_list_what_the_section_of_a_registry_takes() {
+    let scoped = |option: &&Opt| matches!(option.scope, Scope::Both | Scope::Registry);
+    let mut taken: Vec<&str> = settable().filter(scoped).map(|o| o.long).collect();
+    taken.sort_unstable();
+    let help = help::topic(&["config".into()]).unwrap();
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    for (text, begin) in [(&help, "may have: "), (&readme, "A section takes ")] {
+        let (_, list) = text.split_once(begin).unwrap();
+        let (list, _) = list.split_once('.').unwrap();
+        let list = list.replace("(a URL, or none)", "").replace(" and ", ",");
+        let listed: Vec<&str> = list
+            .split(',')
+            .map(|name| name.trim_matches(|c: char| c == '`' || c.is_whitespace()))
+            .collect();
+        assert_eq!(listed, taken, "{begin}");
     }
 }
