@@ -73,6 +73,7 @@ pub(crate) fn push(settings: &Settings, around: &mut Surroundings) -> Result<Pus
         verify: args.verify,
         cache,
         state,
+        state_is_named: args.state_dir.is_some(),
         registry: client::Settings {
             keychain,
             known_service: None,

@@ -17,6 +17,7 @@ use crate::push::gather::{Fate, Gathered};
 use crate::push::holdings::Holdings;
 use crate::push::memory::Memory;
 use crate::push::plan::Plan;
+use crate::push::private;
 use crate::push::report::{ErrorReport, Report};
 use crate::push::schedule::{Limits, Schedule};
 use crate::push::state::{State, Worth};
@@ -55,6 +56,8 @@ pub struct Operation {
     pub cache: Option<PathBuf>,
     /// The folder in which the next push finds the uploads that this one leaves open.
     pub state: Option<PathBuf>,
+    /// Somebody has named that folder, and is told where it cannot be used.
+    pub state_is_named: bool,
     pub registry: client::Settings,
     pub net: net::Settings,
     /// What waits for a registry go by; without one, the machine's.
@@ -122,6 +125,7 @@ impl Operation {
             linger: Duration::from_secs(10),
             cache: None,
             state: None,
+            state_is_named: false,
             registry: client::Settings {
                 keychain: Arc::new(client::Anonymous),
                 known_service: None,
@@ -201,6 +205,9 @@ impl Operation {
     ) -> Result<(), ErrorReport> {
         let memory = Arc::new(self.recall(&mut plan, tally, observers));
         let state = (self.state.as_deref()).map(|folder| State::open(folder, worth(&plan)));
+        if let Some(why) = self.state_is_unusable(state.as_ref()) {
+            warn(why, tally, observers);
+        }
         let mut holdings = match self.force || self.verify {
             true => Holdings::default(),
             false => memory.holdings(),
@@ -233,6 +240,19 @@ impl Operation {
             memory.update(self.destination.host(), &tools.client, &schedule, stop);
         }
         Ok(())
+    }
+
+    /// What keeps the folder that somebody named for it from being used, where that is not said anyway.
+    fn state_is_unusable(&self, state: Option<&State>) -> Option<String> {
+        let folder = self.state.as_deref().filter(|_| self.state_is_named)?;
+        if state?.complaint().is_some() {
+            return None;
+        }
+        let error = private::claim_folder(&folder.join("uploads")).err()?;
+        let folder = folder.display();
+        Some(format!(
+            "uploads are not remembered in {folder}, which cannot be used: {error}"
+        ))
     }
 
     /// Starts threads and connections and runs the plan.

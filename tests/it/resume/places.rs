@@ -54,17 +54,45 @@ fn they_are_where_they_are_wanted_or_nowhere() {
     }
 }
 
+/// Of a place that somebody has named; of others without a word.
 #[test]
-fn without_a_place_to_write_to_a_push_goes_on_without_a_word() {
+fn without_a_place_to_write_to_a_push_goes_on_with_one_warning() {
     let site = Site::small(Kind::Serve);
-    fs::write(site.dir.path().join("file"), "no folder").unwrap();
-    for place in ["/proc/x", "file", "/dev/null"] {
-        let push = hoist(["push", "-o", "json", "--state-dir", place])
+    let file = site.dir.path().join("file");
+    fs::write(&file, "no folder").unwrap();
+    let config = site.dir.path().join("config.json");
+    fs::write(&config, r#"{"state-dir": "file"}"#).unwrap();
+    let (file, config) = (file.to_str().unwrap(), config.to_str().unwrap());
+    for (option, variable, named) in [
+        ("--state-dir=/proc/x", None, Some("/proc/x")),
+        ("--state-dir=file", None, Some("file")),
+        ("--state-dir=/dev/null", None, Some("/dev/null")),
+        ("-q", Some(("HOIST_STATE_DIR", file)), Some(file)),
+        ("-q", Some(("HOIST_CONFIG", config)), Some(file)),
+        ("--no-state", Some(("HOIST_STATE_DIR", file)), None),
+        ("-q", Some(("XDG_STATE_HOME", file)), None),
+        ("-q", Some(("XDG_STATE_HOME", "/proc/x")), None),
+    ] {
+        let push = hoist(["push", "-o", "json", option])
             .arg("source")
-            .arg(format!("{}/team/app:{}", site.proxy.address(), place.len()))
+            .arg(format!("{}/team/app:1", site.proxy.address()))
             .current_dir(site.dir.path());
+        let set = variable.into_iter();
+        let push = set.fold(push, |push, (name, value)| push.env(name, value));
         let output = push.run().expect_code(0);
-        assert_eq!(output.json()["warnings"], serde_json::json!([]), "{output}");
-        assert!(!output.stderr.contains("warning"), "{output}");
+        let warnings = &output.json()["warnings"];
+        let Some(named) = named else {
+            assert_eq!(*warnings, serde_json::json!([]), "{output}");
+            assert!(!output.stderr.contains("warning"), "{output}");
+            continue;
+        };
+        let begin = format!("uploads are not remembered in {named}, which cannot be used: ");
+        assert!(
+            warnings[0].as_str().unwrap().starts_with(&begin),
+            "{output}"
+        );
+        assert_eq!(warnings.as_array().unwrap().len(), 1, "{output}");
+        let shown = usize::from(option != "-q");
+        assert_eq!(output.stderr.matches("warning").count(), shown, "{output}");
     }
 }
