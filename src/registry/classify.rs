@@ -274,6 +274,7 @@ impl Client {
             let seconds = wait.as_secs();
             let asks = format!(" and asks to wait {seconds} s, longer than 5 minutes");
             error.reason.push_str(&asks);
+            error = error.hint(format!("again in {}", rounded_up(seconds)));
             self.leave(answer, &error);
             return error.into();
         }
@@ -283,6 +284,15 @@ impl Client {
             began: answer.began,
         }
         .into()
+    }
+}
+
+/// "7 minutes"
+fn rounded_up(seconds: u64) -> String {
+    match seconds {
+        0..=7200 => format!("{} minutes", seconds.div_ceil(60)),
+        7201..=172_800 => format!("{} hours", seconds.div_ceil(3600)),
+        _ => format!("{} days", seconds.div_ceil(86_400)),
     }
 }
 

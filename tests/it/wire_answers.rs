@@ -168,12 +168,23 @@ fn many_refusals_at_once_are_one_pressure() {
 #[test]
 fn pressure_without_end_fails_and_says_so() {
     let busy = |after: &str| answer(429).header("Retry-After", after);
-    let (error, wire, _server) = fails(vec![on("*", "/").then(busy("3600"))], 5);
-    assert_eq!(error.kind, ErrorKind::Pressure);
-    let sentence =
-        "registry answered 429 Too Many Requests and asks to wait 3600 s, longer than 5 minutes";
-    assert_eq!(error.reason, sentence);
-    assert!(wire.clock.slept().is_empty());
+    for (seconds, hint) in [
+        (301, "again in 6 minutes"),
+        (400, "again in 7 minutes"),
+        (3600, "again in 60 minutes"),
+        (7201, "again in 3 hours"),
+        (172_801, "again in 3 days"),
+    ] {
+        let after = seconds.to_string();
+        let (error, wire, _server) = fails(vec![on("*", "/").then(busy(&after))], 5);
+        assert_eq!(error.kind, ErrorKind::Pressure);
+        let sentence = format!(
+            "registry answered 429 Too Many Requests and asks to wait {seconds} s, longer than 5 minutes"
+        );
+        assert_eq!(error.reason, sentence);
+        assert_eq!(error.hint.as_deref(), Some(hint));
+        assert!(wire.clock.slept().is_empty());
+    }
 }
 
 #[test]
