@@ -406,7 +406,7 @@ const FILES: &[Opt] = &[
         "cache-dir",
         "DIR",
         |args, given| {
-            args.cache_dir = Some(given.path()?);
+            args.cache_dir = Some(given.folder()?);
             Ok(())
         },
         "where later pushes find what this one learns of registries and layers (default $XDG_CACHE_HOME/hoist, else ~/.cache/hoist)",
@@ -423,7 +423,7 @@ const FILES: &[Opt] = &[
         "state-dir",
         "DIR",
         |args, given| {
-            args.state_dir = Some(given.path()?);
+            args.state_dir = Some(given.folder()?);
             Ok(())
         },
         "where uploads that are cut off are remembered, for the next push to go on with (default $XDG_STATE_HOME/hoist, else ~/.local/state/hoist)",

@@ -85,10 +85,10 @@ pub(crate) fn requests_per_second(text: &str) -> Result<Rate, String> {
 
 /// Bytes per second.
 pub(crate) fn limit_rate(text: &str) -> Result<Rate, String> {
-    let parsed = size(text)?;
-    let legal = 1 << 10..=1 << 40;
-    let rate = Rate::per_second(parsed as f64).filter(|_| legal.contains(&parsed));
-    rate.ok_or_else(|| "bytes per second, from 1KiB to 1TiB".to_owned())
+    let parsed = size(text).ok();
+    let legal = parsed.filter(|bytes| (1 << 10..=1 << 40).contains(bytes));
+    let rate = legal.and_then(|bytes| Rate::per_second(bytes as f64));
+    rate.ok_or_else(|| "bytes per second, from 1KiB to 1TiB, such as 500K or 10MiB".to_owned())
 }
 
 /// What is logged: levels, for all or for a module, divided by commas.
@@ -100,8 +100,8 @@ pub(crate) fn log_filter(text: &str) -> Result<logging::Filter, String> {
 /// A `User-Agent`: what proxies and registries can be trusted to take.
 pub(crate) fn user_agent(text: &str) -> Result<String, String> {
     let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    let legal = printable && text.trim() == text && text.len() <= 256;
-    let wrong = || "printable ASCII without blanks at its ends, 256 characters at most".to_owned();
+    let legal = printable && text.trim() == text && (1..=256).contains(&text.len());
+    let wrong = || "printable ASCII without blanks at its ends, 1 to 256 characters".to_owned();
     legal.then(|| text.to_owned()).ok_or_else(wrong)
 }
 

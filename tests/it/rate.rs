@@ -450,18 +450,16 @@ fn limits_that_are_none_are_refused() {
         ),
         (
             "--limit-rate",
-            &["0", "100", "2T"],
-            "bytes per second, from 1KiB to 1TiB",
+            &["0", "100", "2T", "1M/s", ""],
+            "bytes per second, from 1KiB to 1TiB, such as 500K or 10MiB",
         ),
     ] {
         for value in values {
             let output = hoist(["push", option, value, "a", "localhost:1/"]).run();
             let output = output.expect_code(2);
             assert!(output.stderr.contains(option), "{output}");
-            if !value.is_empty() {
-                let sentence = format!("\"{value}\" is not legal for {option}: write {legal}");
-                assert!(output.stderr.contains(&sentence), "{output}");
-            }
+            let sentence = format!("\"{value}\" is not legal for {option}: write {legal}");
+            assert!(output.stderr.contains(&sentence), "{output}");
         }
     }
 }

@@ -140,6 +140,10 @@ fn a_file_that_cannot_be_understood_is_exit_2_and_says_where_and_what() {
             "line 1: \"\" is not legal for \"ca-cert\": write the path of a file\n",
         ),
         (
+            "{\"state-dir\": \"\"}",
+            "line 1: \"\" is not legal for \"state-dir\": write the path of a folder\n",
+        ),
+        (
             "{\"password-stdin\": true}",
             "line 1: \"password-stdin\" has no place in a file: it is an option of the command line\n",
         ),

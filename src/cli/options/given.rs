@@ -53,8 +53,16 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn path(&self) -> Result<PathBuf, UsageError> {
+        self.path_of("a file")
+    }
+
+    pub(super) fn folder(&self) -> Result<PathBuf, UsageError> {
+        self.path_of("a folder")
+    }
+
+    fn path_of(&self, what: &str) -> Result<PathBuf, UsageError> {
         if self.value.is_empty() {
-            return Err(self.illegal("the path of a file"));
+            return Err(self.illegal(&format!("the path of {what}")));
         }
         Ok(self.value.into())
     }
@@ -74,7 +82,11 @@ impl<'a> Given<'a> {
         &self,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, UsageError> {
-        parse(self.text()?).map_err(|legal| self.illegal(&legal))
+        let text = match self.value.is_empty() {
+            true => "",
+            false => self.text()?,
+        };
+        parse(text).map_err(|legal| self.illegal(&legal))
     }
 
     pub(super) fn number(&self, from: u32, to: u32) -> Result<u32, UsageError> {
