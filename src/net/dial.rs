@@ -1,4 +1,5 @@
-//! Opening connections: the name, every address of it, then TLS, all within one time limit.
+//! Opening connections: the name, every address of it, then TLS, all within one time limit; twice that
+//! where an address that used to answer is silent.
 //!
 //! The system's resolver cannot be interrupted: it runs on a thread of its own that ends by itself; the
 //! caller waits for it in steps and stops when the switch is off.
@@ -168,7 +169,13 @@ impl Dialer {
             match connect(&[address], deadline, &self.switch) {
                 Ok(stream) => return Ok((stream, deadline)),
                 Err(fault) if fault.kind == FailureKind::Shutdown => return Err(fault),
-                Err(_) => drop(addresses().remove(&place)),
+                Err(_) => {
+                    // Somebody else may have chosen another one meanwhile.
+                    let mut addresses = addresses();
+                    if addresses.get(&place) == Some(&address) {
+                        addresses.remove(&place);
+                    }
+                }
             }
         }
         let deadline = until();
