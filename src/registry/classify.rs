@@ -265,7 +265,7 @@ impl Client {
         }
     }
 
-    /// Who asks for a longer pause than anybody waits for is left alone.
+    /// Who asks for a longer pause than anybody waits for is left alone, from now on and by all.
     fn pressed(&self, answer: &Answer, mut error: Error) -> Halt {
         let date = answer.response.header("date");
         let asked = answer.response.header("retry-after");

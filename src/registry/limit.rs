@@ -41,6 +41,8 @@ struct State {
     mute: Option<Instant>,
     /// Hosts that want to be left alone for longer than anybody waits, with what was heard of each.
     away: BTreeMap<String, Error>,
+    /// The one of them that did not say so, but was mute for as long.
+    muted: Option<String>,
 }
 
 /// A place in the line: the turn comes at this time, as the line counts it.
@@ -90,9 +92,14 @@ impl Limit {
         news
     }
 
-    /// The registry has answered something else than that it wants a pause.
+    /// The registry has answered something else than that it wants a pause, perhaps to what was under
+    /// way for long.
     pub(super) fn answered(&self) {
-        self.state().mute = None;
+        let mut state = self.state();
+        state.mute = None;
+        if let Some(host) = state.muted.take() {
+            state.away.remove(&host);
+        }
     }
 
     /// How long it has answered nothing else.
@@ -103,14 +110,21 @@ impl Limit {
 
     /// Nothing more goes to `host`, for this reason.
     pub(super) fn leave(&self, host: String, why: &Error) {
-        let away = &mut self.state().away;
-        if away.len() < MOST_HOSTS {
-            away.entry(host).or_insert_with(|| why.clone());
+        let mut state = self.state();
+        state.muted.take_if(|muted| *muted == host);
+        state.leave(host, why);
+    }
+
+    /// The same, until the registry answers: `own`, which was mute for too long.
+    pub(super) fn leave_mute(&self, own: String, why: &Error) {
+        let mut state = self.state();
+        if state.leave(own.clone(), why) {
+            state.muted = Some(own);
         }
     }
 
     /// Why nothing goes to `host` any more, if so.
-    pub(super) fn left(&self, host: impl FnOnce() -> String) -> Option<Error> {
+    pub(super) fn away(&self, host: impl FnOnce() -> String) -> Option<Error> {
         let state = self.state();
         if state.away.is_empty() {
             return None;
@@ -149,6 +163,15 @@ impl Limit {
 }
 
 impl State {
+    /// False when that was known.
+    fn leave(&mut self, host: String, why: &Error) -> bool {
+        if self.away.len() >= MOST_HOSTS || self.away.contains_key(&host) {
+            return false;
+        }
+        self.away.insert(host, why.clone());
+        true
+    }
+
     fn pause(&self, now: Instant) -> Option<(Duration, Why)> {
         let left = self.until?.checked_duration_since(now)?;
         let why = match self.is_retry {

@@ -126,17 +126,17 @@ impl Client {
         self.limit.leave(self.authority_of(&answer.target), why);
     }
 
-    /// The same of the registry, when it has asked for nothing but pauses for too long.
+    /// The same of the registry until it answers, when it has asked for nothing but pauses for too long.
     pub(super) fn leave_mute(&self, wait: Duration, why: &Error) {
         let mute = self.limit.mute_for(self.clock.now());
         if mute.saturating_add(wait) > LONGEST_PRESSURE {
             let own = self.authority_of(&endpoint::ping());
-            self.limit.leave(own, why);
+            self.limit.leave_mute(own, why);
         }
     }
 
     fn refuse_left(&self, operation: &str, target: &Target) -> Result<(), Error> {
-        match self.limit.left(|| self.authority_of(target)) {
+        match self.limit.away(|| self.authority_of(target)) {
             Some(why) => Err(Error {
                 operation: operation.to_owned(),
                 ..why

@@ -1,6 +1,7 @@
 //! Pauses and lines, by a clock that is a number.
 
 use super::*;
+use crate::registry::error::ErrorKind;
 
 fn limit(per_second: f64) -> Limit {
     Limit::new(Rate::per_second(per_second))
@@ -29,6 +30,23 @@ fn turns(limit: &Limit, start: Instant, come: &[u64], pauses: &[(u64, u64)]) -> 
         });
     }
     turns
+}
+
+#[test]
+fn who_was_mute_and_answers_after_all_is_spoken_to_again() {
+    let limit = Limit::default();
+    let away = |host: &str| limit.away(|| host.to_owned()).is_some();
+    let why = Error::new(ErrorKind::Pressure, "a push", "registry wants pauses");
+    limit.leave_mute("own".into(), &why);
+    limit.leave("other".into(), &why);
+    assert!(away("own") && away("other") && !away("third"));
+    limit.answered();
+    assert!(!away("own") && away("other"));
+    // One that has said for how long it wants to be left alone means it.
+    limit.leave_mute("own".into(), &why);
+    limit.leave("own".into(), &why);
+    limit.answered();
+    assert!(away("own"));
 }
 
 #[test]
