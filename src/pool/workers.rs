@@ -1,5 +1,5 @@
-//! A pool of threads, fixed in number, that take jobs from one bounded channel. Each is started when
-//! there is first a job for it: most pushes find everything there and need one.
+//! A pool of threads, fixed in number, that take jobs from one bounded channel. All but the first are
+//! started when there is first a job for them: most pushes find everything there and need one.
 
 use std::any::Any;
 use std::fmt;
@@ -100,6 +100,7 @@ impl Workers {
         Ok(())
     }
 
+    /// How many threads were asked for.
     pub fn count(&self) -> usize {
         self.count
     }

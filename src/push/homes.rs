@@ -158,12 +158,7 @@ impl Homes {
             return None;
         };
         place.insert(Home {
-            state: State::Arrived(Delivery {
-                arrival: Arrival::Present,
-                from: None,
-                resumed_at: None,
-                mount_refused: false,
-            }),
+            state: State::Arrived(Delivery::present()),
             owner,
             number,
             meter: Arc::default(),
@@ -202,8 +197,8 @@ impl Homes {
         home.is_some_and(|home| self.ready.holds_back(home.freight.size)) && !self.is_mount(blob)
     }
 
-    /// The host has shown that it keeps what was sent of a body that is cut: as many large blobs may be
-    /// under way as there are permits.
+    /// Whether as many large blobs may be under way as there are permits: the host, or one that looked
+    /// like it not long ago, has shown that it keeps what was sent of a body that is cut.
     pub(crate) fn allow_large(&mut self, allowed: bool) {
         self.ready.allow_large(allowed);
     }

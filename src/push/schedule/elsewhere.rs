@@ -19,7 +19,7 @@ impl Schedule {
         };
         let wanted: Vec<usize> = (0..image.expected.len()).filter(is_wanted).collect();
         if wanted.is_empty() {
-            self.is_sure(delivery);
+            self.make_sure(delivery);
             return self.bring(delivery, root);
         }
         self.deliveries[delivery].stage = Stage::Elsewhere {
@@ -38,7 +38,7 @@ impl Schedule {
         // Where nobody says that it is there, nobody could pull the image for certain.
         let is_there = matches!(presence, Presence::Present(_));
         if is_there {
-            self.is_expected_blob(delivery, item);
+            self.take_expected_blob(delivery, item);
         }
         let Stage::Elsewhere { left, absent } = &mut self.deliveries[delivery].stage else {
             return;
@@ -57,21 +57,21 @@ impl Schedule {
             return self.fail(delivery, error);
         }
         self.deliveries[delivery].stage = Stage::Manifests;
-        self.is_sure(delivery);
+        self.make_sure(delivery);
         if let Some(nodes) = self.nodes(delivery) {
             self.bring(delivery, nodes.len() - 1);
         }
     }
 
     /// What is sent of `delivery` from now on makes a whole image.
-    pub(super) fn is_sure(&mut self, delivery: usize) {
+    pub(super) fn make_sure(&mut self, delivery: usize) {
         if std::mem::take(&mut self.deliveries[delivery].unsure) {
             self.unsure -= 1;
         }
     }
 
     /// A blob that the target has needs no transfer, for any image.
-    fn is_expected_blob(&mut self, delivery: usize, item: usize) {
+    fn take_expected_blob(&mut self, delivery: usize, item: usize) {
         let state = &self.deliveries[delivery];
         let image = &self.plan.images[state.image];
         if let Expectation::Blob(blob) = image.expected[item].at {

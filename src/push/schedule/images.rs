@@ -137,7 +137,7 @@ impl Schedule {
         }
         state.stage = Stage::Closed;
         let image = state.image;
-        self.is_sure(delivery);
+        self.make_sure(delivery);
         self.images[image].deliveries_left -= 1;
         if self.images[image].deliveries_left == 0 {
             self.active -= 1;

@@ -136,7 +136,7 @@ impl Schedule {
             return;
         };
         if node + 1 == nodes.len() {
-            self.is_sure(delivery);
+            self.make_sure(delivery);
         }
         let repository = self.deliveries[delivery].repository;
         let mut news = Vec::new();
