@@ -182,15 +182,17 @@ impl State {
             }
             Create::Beside => private::create_beside(folder, &document.name())?,
         };
-        // Whoever was quicker holds a file with nothing in it, and removes it.
-        file.try_lock().map_err(io::Error::from)?;
-        match file.write_all(&document.to_bytes()) {
-            Ok(()) => Ok((path, file)),
-            Err(error) => {
-                discard(&path);
-                Err(error.into())
-            }
+        let written = match file.try_lock() {
+            Ok(()) => file.write_all(&document.to_bytes()),
+            // Whoever was quicker holds a file with nothing in it, and removes it.
+            Err(TryLockError::WouldBlock) => return Err(Refused::Busy),
+            Err(TryLockError::Error(error)) => Err(error),
+        };
+        if let Err(error) = written {
+            discard(&path);
+            return Err(error.into());
         }
+        Ok((path, file))
     }
 
     fn not_written(&self, error: &io::Error) -> Claim {
@@ -275,7 +277,11 @@ impl Kept for Held {
         }
     }
 
-    fn forget(self: Box<Self>) {
+    fn forget(self: Box<Self>) -> bool {
+        discard(&self.path)
+    }
+
+    fn arrived(self: Box<Self>) {
         if let (Some(size), None) = (self.document.size(), &self.left) {
             self.state.0.worth.came(size, self.begun.elapsed());
         }
@@ -292,7 +298,11 @@ impl Kept for Spared {
         true
     }
 
-    fn forget(self: Box<Self>) {
+    fn forget(self: Box<Self>) -> bool {
+        true
+    }
+
+    fn arrived(self: Box<Self>) {
         self.state.0.worth.came(self.size, self.begun.elapsed());
     }
 }
@@ -356,10 +366,14 @@ fn remove_unheld(path: &Path) {
     }
 }
 
-/// What cannot be removed is of no use, and harms nobody.
-fn discard(path: &Path) {
-    if let Err(error) = fs::remove_file(path) {
-        log::debug!("{} stays: {error}", path.display());
+/// False when it stays.
+fn discard(path: &Path) -> bool {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            log::debug!("{} stays: {error}", path.display());
+            false
+        }
+        _ => true,
     }
 }
 

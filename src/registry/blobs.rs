@@ -176,7 +176,7 @@ impl Client {
             size,
             force: false,
         };
-        match self.retry(&mut self.budget(), || self.look_at_blob(subject)) {
+        match self.retry(&mut self.budget(), |_| self.look_at_blob(subject)) {
             Err(error) if error.kind == ErrorKind::Refused => Ok((Sight::Unknown, None)),
             outcome => outcome,
         }

@@ -23,7 +23,7 @@ impl Client {
     /// It refuses them, is no registry, or cannot be reached.
     pub fn check_login(&self) -> Result<Checked, Error> {
         let operation = format!("login to {}", self.endpoint.name());
-        let answer = self.retry(&mut self.budget(), || {
+        let answer = self.retry(&mut self.budget(), |_| {
             let call = Call::new(Method::Get, endpoint::ping(), Access::Host);
             let answer = self.exchange(&operation, call)?;
             match answer.status() {

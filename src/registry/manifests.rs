@@ -92,7 +92,7 @@ impl Client {
     ) -> Result<Presence, Error> {
         let operation = format!("check of {}", label(repository, name));
         let mut budget = self.budget();
-        let seen = self.retry(&mut budget, || {
+        let seen = self.retry(&mut budget, |_| {
             self.see_manifest(&operation, repository, name)
         });
         match seen {
@@ -159,7 +159,7 @@ impl Client {
         let operation = format!("upload of {}", label(repository, name));
         let mut budget = self.budget();
         let mut missing = Missing::default();
-        let put = self.retry(&mut budget, || {
+        let put = self.retry(&mut budget, |_| {
             match self.put_once(&operation, repository, name, manifest) {
                 Ok(()) => Ok(()),
                 Err(Unsettled::Halted(halt)) => Err(halt),

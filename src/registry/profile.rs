@@ -2,7 +2,7 @@
 //! what a registry has shown of itself since we speak to it.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::image::digest::Digest;
 use crate::net::Response;
@@ -163,7 +163,7 @@ pub(super) struct Learned {
     looks: OnceLock<String>,
     no_unsized_bodies: AtomicBool,
     cut_body_kept: AtomicBool,
-    strangers: AtomicBool,
+    lost_at_gateway: AtomicU32,
     cut_body_lost: AtomicBool,
     harbor: AtomicBool,
 }
@@ -178,7 +178,7 @@ impl Default for Learned {
             looks: OnceLock::new(),
             no_unsized_bodies: AtomicBool::new(false),
             cut_body_kept: AtomicBool::new(false),
-            strangers: AtomicBool::new(false),
+            lost_at_gateway: AtomicU32::new(0),
             cut_body_lost: AtomicBool::new(false),
             harbor: AtomicBool::new(false),
         }
@@ -262,13 +262,15 @@ impl Learned {
         self.cut_body_kept.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a body that a gateway failed with was seen to have reached nobody who knows its session.
+    /// Whether bodies that a gateway failed with have reached nobody who knows their sessions. Once may be
+    /// a registry that was away.
     pub(super) fn has_strangers(&self) -> bool {
-        self.strangers.load(Ordering::Relaxed)
+        self.lost_at_gateway.load(Ordering::Relaxed) > 1
     }
 
-    pub(super) fn strangers_met(&self) {
-        self.strangers.store(true, Ordering::Relaxed);
+    /// The registry has nothing of a body that a gateway failed with.
+    pub(super) fn lost_at_gateway(&self) {
+        self.lost_at_gateway.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether nothing was left of a body that was cut, and of none anything.

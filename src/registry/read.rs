@@ -33,7 +33,7 @@ impl Client {
     pub fn look_at_tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Seen>, Error> {
         let operation = format!("check of manifest {repository}:{tag}");
         let target = endpoint::manifest(repository, manifests::ManifestName::Tag(tag));
-        let seen = self.retry(&mut self.budget(), || {
+        let seen = self.retry(&mut self.budget(), |_| {
             let mut call = Call::new(Method::Get, target.clone(), Access::Repository(repository));
             call = call.header("accept", manifests::ACCEPTED.join(", "));
             call.limit = manifests::ANSWER_LIMIT;

@@ -61,7 +61,7 @@ impl Client {
             barren: 0,
         };
         meter.seek(0);
-        let read = self.retry(&mut self.budget(), || {
+        let read = self.retry(&mut self.budget(), |_| {
             self.read_on(&operation, repository, digest, &mut gauge)
         });
         match read {
@@ -85,7 +85,7 @@ impl Client {
     ) -> Result<ReadBack, Error> {
         let operation = format!("verification of {}", manifests::label(repository, name));
         let target = endpoint::manifest(repository, name);
-        let read = self.retry(&mut self.budget(), || {
+        let read = self.retry(&mut self.budget(), |_| {
             let mut call = Call::new(Method::Get, target.clone(), Access::Repository(repository));
             call = call.header("accept", manifests::ACCEPTED.join(", "));
             call.limit = manifests::ANSWER_LIMIT;

@@ -20,6 +20,9 @@ pub(super) const LONGEST_PRESSURE: Duration = Duration::from_secs(300);
 /// A host that has not been connected to for so long is given up.
 pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
+/// A try that brought so many bytes further is not held against the blob.
+const WORTH_A_TRY: u64 = 1 << 20;
+
 /// Tokens that expire while a body waits are no fault of it; so many in one operation are.
 const MOST_RENEWED: u32 = 8;
 
@@ -64,6 +67,8 @@ pub(super) struct Budget {
     pressed: Duration,
     unconnected: Option<Instant>,
     renewed: u32,
+    /// Bytes that the registry has had, as far as they counted.
+    furthest: u64,
     random: u64,
 }
 
@@ -97,10 +102,10 @@ impl Client {
     pub(super) fn retry<T>(
         &self,
         budget: &mut Budget,
-        mut step: impl FnMut() -> Result<T, Halt>,
+        mut step: impl FnMut(&mut Budget) -> Result<T, Halt>,
     ) -> Result<T, Error> {
         loop {
-            match step() {
+            match step(budget) {
                 Ok(value) => return Ok(value),
                 Err(Halt::Fail(error)) => return Err(*error),
                 Err(Halt::Again(trouble)) => self.settle(budget, *trouble)?,
@@ -163,6 +168,7 @@ impl Budget {
             pressed: Duration::ZERO,
             unconnected: None,
             renewed: 0,
+            furthest: 0,
             random: seed | 1,
         }
     }
@@ -170,6 +176,15 @@ impl Budget {
     /// Tries that were charged, the first one included.
     pub(super) fn tries(&self) -> u32 {
         self.used + 1
+    }
+
+    /// The registry has so many bytes of the blob. Where these are more than ever before, what comes next
+    /// is met for the first time: over a link that is cut again and again, a blob arrives piece by piece.
+    pub(super) fn reached(&mut self, bytes: u64) {
+        if bytes >= self.furthest.saturating_add(WORTH_A_TRY) {
+            self.furthest = bytes;
+            (self.used, self.met) = (0, 0);
+        }
     }
 
     /// Whether a step may be taken again at once, with another token.
@@ -181,8 +196,8 @@ impl Budget {
     /// Charges a trouble, if it is one to be charged, and says how to go on.
     ///
     /// Connections that are not made are free while the host as a whole is not given up, and pauses
-    /// that a registry asked for are free until their sum is too long; all the rest counts. With no
-    /// retries at all nothing is free.
+    /// that a registry asked for are free until their sum is too long; all the rest counts, from the last
+    /// try on that [brought something](Self::reached). With no retries at all nothing is free.
     pub(super) fn decide(&mut self, class: Class, now: Instant) -> Decision {
         let free = self.retries > 0 && self.is_free(class, now);
         if !free {
@@ -328,6 +343,28 @@ mod tests {
         let mut unsaid = Budget::seeded(2, 1);
         let decisions = waits(&mut unsaid, Class::Pressure { after: None }, 3);
         assert_eq!(decisions[2], Decision::GiveUp);
+    }
+
+    #[test]
+    fn what_brings_a_blob_further_costs_nothing() {
+        let mut budget = Budget::seeded(1, 1);
+        let mut decide = |reached| {
+            budget.reached(reached);
+            let decision = budget.decide(Class::Passing, Instant::now());
+            (decision != Decision::GiveUp, budget.tries())
+        };
+        let mib = WORTH_A_TRY;
+        assert_eq!(decide(mib - 1), (true, 2));
+        assert_eq!(decide(mib), (true, 2));
+        assert_eq!(decide(2 * mib), (true, 2));
+        // It is lost again and again.
+        assert_eq!(decide(mib), (false, 2));
+        assert_eq!(decide(3 * mib - 1), (false, 2));
+        assert_eq!(decide(3 * mib), (true, 2));
+        let mut none = Budget::seeded(0, 1);
+        none.reached(5 * mib);
+        let decision = none.decide(Class::Passing, Instant::now());
+        assert_eq!(decision, Decision::GiveUp);
     }
 
     #[test]

@@ -46,13 +46,14 @@ pub trait Sessions: Debug + Send + Sync {
     /// Takes hold of an upload that an earlier process has left.
     fn claim(&self, upload: &Upload<'_>) -> Claim;
 
-    /// Writes down an upload of which nothing is known. To open it took `opened_in`.
+    /// Writes down an upload of which nothing is known, where that is worth its while. To open it took
+    /// `opened_in`.
     fn keep(&self, upload: &Upload<'_>, session: &Remembered, opened_in: Duration) -> Claim;
 }
 
 /// What came of reaching for an upload.
 pub enum Claim {
-    /// No other process takes hold of it until this is dropped.
+    /// No other process takes hold of what is written down of it until this is dropped.
     Ours(Box<dyn Kept>),
     /// Somebody else is at it.
     Busy,
@@ -67,10 +68,14 @@ pub trait Kept: Send {
     /// What an earlier process has left, if it can be trusted.
     fn left(&self) -> Option<&Remembered>;
 
-    /// Takes the place of what was known. False when it cannot be written down.
+    /// Takes the place of what was known, if anything was written down. False when it cannot be.
     fn replace(&mut self, session: &Remembered) -> bool;
 
-    fn forget(self: Box<Self>);
+    /// Its session is of no use. False when what is written down of it stays all the same.
+    fn forget(self: Box<Self>) -> bool;
+
+    /// The blob has come through its session.
+    fn arrived(self: Box<Self>);
 }
 
 /// Smaller blobs are not remembered, in bytes: to write one down takes about as long as to send it. As many
@@ -272,8 +277,7 @@ impl<'a> Record<'a> {
         let goes_on = self
             .client
             .settle_session(operation, repository, session, most)?;
-        let is_empty = !goes_on || session.held() == 0;
-        if is_empty && !self.is_old {
+        if !goes_on && !self.is_old {
             self.client.learned.cut_body_lost();
         }
         if goes_on {
@@ -317,11 +321,22 @@ impl<'a> Record<'a> {
         gives_up
     }
 
-    /// There is nothing to go on with any more: the blob is done, or its session is.
+    /// There is nothing to go on with any more. What cannot be removed would be found again and again.
     pub(super) fn forget(&mut self) {
         self.is_old = false;
+        self.state = match std::mem::replace(&mut self.state, State::Blank) {
+            State::Kept(kept) => match kept.forget() {
+                true => State::Blank,
+                false => State::Never,
+            },
+            other => other,
+        };
+    }
+
+    /// The blob has come.
+    pub(super) fn arrived(&mut self) {
         match std::mem::replace(&mut self.state, State::Blank) {
-            State::Kept(kept) => kept.forget(),
+            State::Kept(kept) => kept.arrived(),
             other => self.state = other,
         }
     }

@@ -58,7 +58,7 @@ impl Client {
         }
         let goes_on = self.ask_session(operation, repository, session, most)?;
         if !goes_on && session.is_at_gateway() {
-            self.learned.strangers_met();
+            self.learned.lost_at_gateway();
         }
         Ok(goes_on)
     }
@@ -68,7 +68,8 @@ impl Client {
     /// finds its connection closed while it writes, and says 502. To begin anew would ask the next two
     /// processes in turn, and with two of them the wrong one for ever.
     pub(super) fn offers_again(&self, session: &mut Session, status: u16) -> bool {
-        if !matches!(status, 502 | 504) {
+        // Who is too slow for nginx, which says 504, has taken the body.
+        if status != 502 {
             return false;
         }
         session.gateway_failed();

@@ -62,9 +62,12 @@ impl Client {
             most: 0,
             resumed_at: None,
         };
-        let end = self.retry(&mut budget, || streaming.advance())?;
+        let end = self.retry(&mut budget, |budget| streaming.advance(budget))?;
         let resumed_at = streaming.resumed_at;
-        streaming.record.forget();
+        match end {
+            End::Sent(_) => streaming.record.arrived(),
+            End::Found(_) | End::Known(_) => streaming.record.forget(),
+        }
         drop(streaming);
         match end {
             End::Found(summary) => Ok((summary, Delivery::present())),
@@ -158,13 +161,13 @@ struct Streaming<'a> {
 }
 
 impl<'a> Streaming<'a> {
-    fn advance(&mut self) -> Result<End, Halt> {
+    fn advance(&mut self, budget: &mut Budget) -> Result<End, Halt> {
         loop {
             if let Some(summary) = self.summary.clone().filter(|_| self.lost) {
                 return Ok(End::Known(summary));
             }
             let outcome = match self.session.take() {
-                Some(session) => self.go_on(session),
+                Some(session) => self.go_on(budget, session),
                 None => self.begin(),
             };
             match outcome {
@@ -179,7 +182,7 @@ impl<'a> Streaming<'a> {
         }
     }
 
-    fn go_on(&mut self, session: Session) -> Result<Option<End>, Halt> {
+    fn go_on(&mut self, budget: &mut Budget, session: Session) -> Result<Option<End>, Halt> {
         if let Some(summary) = self.summary.clone() {
             let closed = self.close(session, &summary, &[])?;
             return Ok(closed.then_some(End::Sent(summary)));
@@ -187,13 +190,14 @@ impl<'a> Streaming<'a> {
         if session.is_doubtful() {
             self.session = Some(session);
             let held = self.record.settle(&mut self.session, self.most)?;
+            budget.reached(held.unwrap_or_default());
             self.resumed_at = held.or(self.resumed_at);
             return Ok(None);
         }
         if self.client.sizes(session.min_chunk()).takes_unsized() {
             return self.pour(session).map(|()| None);
         }
-        self.pieces(session)
+        self.pieces(budget, session)
     }
 
     fn keep(&mut self, session: Session, halt: Halt) -> Halt {
@@ -263,6 +267,11 @@ impl<'a> Streaming<'a> {
             (Reply::TooLarge | Reply::Refused | Reply::WrongDigest, 400 | 411 | 413 | 501)
             | (Reply::Refused, 301 | 302 | 307 | 308) => {
                 self.client.learned.unsized_refused();
+                // What an earlier process has brought is still there.
+                if held > 0 {
+                    session.doubt();
+                    self.session = Some(session);
+                }
                 Ok(())
             }
             _ => Err(self.refused(session, &answer)),
@@ -289,7 +298,7 @@ impl<'a> Streaming<'a> {
     }
 
     /// PATCH by PATCH from a buffer; the last piece travels in the PUT.
-    fn pieces(&mut self, mut session: Session) -> Result<Option<End>, Halt> {
+    fn pieces(&mut self, budget: &mut Budget, mut session: Session) -> Result<Option<End>, Halt> {
         let piece = self.client.sizes(session.min_chunk()).piece();
         let Some(piece) = usize::try_from(piece).ok().filter(|_| piece <= MOST_PIECE) else {
             return self.measure().map(Some);
@@ -309,7 +318,10 @@ impl<'a> Streaming<'a> {
                 return Ok(sent.then_some(End::Sent(summary)));
             }
             match self.send_piece(session, &pour.head()[..piece])? {
-                Some(next) => session = next,
+                Some(next) => {
+                    budget.reached(next.held());
+                    session = next;
+                }
                 None => return Ok(None),
             }
             pour.pass(piece);
@@ -418,8 +430,9 @@ impl<'a> Streaming<'a> {
                     if self.client.look_for(self.subject(summary), &[0])? {
                         return Ok(true);
                     }
+                    let was_old = self.record.is_old();
                     self.lose(summary);
-                    return Err(halt);
+                    return if was_old { Ok(false) } else { Err(halt) };
                 }
                 Closing::Open(halt, looks) => (halt, looks),
             },
@@ -427,12 +440,12 @@ impl<'a> Streaming<'a> {
         if self.client.look_for(self.subject(summary), looks)? {
             return Ok(true);
         }
-        if sent > 0 {
-            self.lose(summary);
-        } else {
-            self.session = Some(session);
+        if sent == 0 {
+            return Err(self.keep(session, halt));
         }
-        Err(halt)
+        let is_excused = self.record.gives_up(&halt);
+        self.lose(summary);
+        if is_excused { Ok(false) } else { Err(halt) }
     }
 
     fn read_closing(&self, answer: &Answer, sent: u64) -> Closing {

@@ -64,7 +64,7 @@ impl Client {
             resumed_at: None,
             mount_refused: false,
         };
-        self.retry(budget, || transfer.advance())
+        self.retry(budget, |budget| transfer.advance(budget))
     }
 }
 
@@ -92,7 +92,7 @@ struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    fn advance(&mut self) -> Result<Delivery, Halt> {
+    fn advance(&mut self, budget: &mut Budget) -> Result<Delivery, Halt> {
         loop {
             let Some(session) = self.session.take() else {
                 match self.begin()? {
@@ -100,7 +100,7 @@ impl Transfer<'_> {
                     None => continue,
                 }
             };
-            match self.send(session) {
+            match self.send(budget, session) {
                 Ok(true) => return Ok(self.delivery(Arrival::Uploaded)),
                 Ok(false) => {}
                 Err(halt) if self.record.gives_up(&halt) => self.session = None,
@@ -110,7 +110,10 @@ impl Transfer<'_> {
     }
 
     fn delivery(&mut self, found: Arrival) -> Delivery {
-        self.record.forget();
+        match found {
+            Arrival::Uploaded => self.record.arrived(),
+            Arrival::Present | Arrival::Mounted => self.record.forget(),
+        }
         let arrival = match found {
             Arrival::Present if self.sent_whole => Arrival::Uploaded,
             other => other,
@@ -213,12 +216,13 @@ impl Transfer<'_> {
     }
 
     /// Sends what the session wants next. True when the blob is complete.
-    fn send(&mut self, session: Session) -> Result<bool, Halt> {
+    fn send(&mut self, budget: &mut Budget, session: Session) -> Result<bool, Halt> {
         let chunk = self.client.sizes(session.min_chunk()).chunk();
         match session.next(self.subject.size, chunk) {
             Next::Status => {
                 self.session = Some(session);
                 let held = self.record.settle(&mut self.session, self.subject.size)?;
+                budget.reached(held.unwrap_or_default());
                 self.resumed_at = held.or(self.resumed_at);
                 Ok(false)
             }
@@ -233,6 +237,7 @@ impl Transfer<'_> {
                     );
                 let outcome = self.client.exchange(self.subject.operation, call);
                 self.chunk_sent(session, to, outcome)?;
+                budget.reached(self.session.as_ref().map_or(0, Session::held));
                 Ok(false)
             }
             Next::Close { from } => {

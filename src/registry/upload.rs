@@ -166,7 +166,7 @@ impl Session {
         is_signed && self.strangers <= MOST_STRANGERS
     }
 
-    /// 502 or 504 to the body.
+    /// 502 to the body.
     pub(super) fn gateway_failed(&mut self) {
         self.at_gateway = true;
     }

@@ -61,6 +61,11 @@ impl Site {
         site
     }
 
+    /// With another folder, in which a source is.
+    fn of(self, dir: TempDir) -> Self {
+        Self { dir, ..self }
+    }
+
     fn small(kind: Kind) -> Self {
         let site = Self::new(kind);
         layout(&site.dir.path().join("source"), &[small()]);

@@ -80,11 +80,34 @@ fn a_stalled_body_is_taken_up() {
     assert_eq!(registry.blob("app", digest.as_str()).body, bytes);
 }
 
+/// Many more cuts than retries, each of which lets a part of it through.
+#[test]
+fn a_link_that_is_cut_again_and_again_brings_a_blob_piece_by_piece() {
+    let bytes = noise(LARGE, 12);
+    for kind in registry::available().into_iter().filter(|k| keeps(*k)) {
+        for is_stream in [false, true] {
+            let registry = Registry::start(kind);
+            let proxy = Proxy::to(registry.address());
+            proxy.arm(Fault::cut(Up).after(3_000_000).always());
+            let wire = Wire::with(proxy.address(), plain(2));
+            let pushed = match is_stream {
+                true => wire.stream("app", &bytes).map(drop),
+                false => wire.push("app", &bytes).map(drop),
+            };
+            let story = format!("{} {is_stream}: {pushed:?}", kind.name());
+            pushed.expect(&story);
+            assert!(wire.retries().len() > 5, "{story}");
+            let digest = Digest::of(&bytes);
+            assert_eq!(registry.blob("app", digest.as_str()).body, bytes, "{story}");
+        }
+    }
+}
+
 #[test]
 fn cuts_beyond_the_budget_fail_with_the_last_of_them() {
     let registry = Registry::start(Kind::Serve);
     let proxy = Proxy::to(registry.address());
-    proxy.arm(Fault::cut(Up).after(1_000_000).times(100));
+    proxy.arm(Fault::cut(Up).after(100_000).times(100));
     let wire = Wire::with(proxy.address(), plain(2));
     let bytes = noise(LARGE, 4);
     let error = wire.push("app", &bytes).unwrap_err();

@@ -105,6 +105,41 @@ fn what_one_process_leaves_the_next_one_finds() {
     assert_eq!(state.complaint(), None);
 }
 
+/// On a link that is not known as a quick one.
+#[test]
+fn only_what_has_come_tells_what_the_link_is_like() {
+    let place = Place::new();
+    let state = place.open();
+    let upload = place.upload();
+    // Nothing is in it, as after a loss of power.
+    File::create(place.leave()).unwrap();
+    assert!(ours(state.claim(&upload)).forget());
+    let lost = ours(state.keep(&upload, &session("/1"), FAR));
+    assert_eq!(place.files().len(), 1);
+    assert!(lost.forget());
+    let come = ours(state.keep(&upload, &session("/2"), FAR));
+    assert_eq!(place.files().len(), 1);
+    come.arrived();
+    let mut spared = ours(state.keep(&upload, &session("/3"), FAR));
+    assert!(spared.replace(&session("/4")) && spared.forget());
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn what_cannot_be_removed_is_told() {
+    let place = Place::new();
+    let path = place.leave();
+    let kept = ours(place.open().claim(&place.upload()));
+    // No file any more, so that also an administrator cannot remove it as one.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(!kept.forget());
+    fs::remove_dir(&path).unwrap();
+    let gone = ours(place.open().keep(&place.upload(), &session("/1"), FAR));
+    fs::remove_file(&path).unwrap();
+    assert!(gone.forget());
+}
+
 #[test]
 fn what_somebody_holds_nobody_else_gets() {
     let place = Place::new();

@@ -6,11 +6,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tempfile::tempdir;
 
 use super::{SMALL, SMALL_CUT, Site, outcome, small};
-use crate::support::archives::Form;
+use crate::support::archives::{Form, docker_archive};
 use crate::support::registry::Kind;
-use crate::support::scripted::{Answer, answer, on};
+use crate::support::scripted::{Answer, Then, answer, early, on};
 use crate::wire::code;
 use hoist::image::digest::Digest;
 
@@ -75,6 +76,40 @@ fn a_session_that_does_not_take_the_rest_is_left() {
         site.killed(SMALL_CUT);
         let (output, _) = site.finished_by(site.push().args(["--retries", "0"]));
         began_again(&site, &output.json(), &status);
+    }
+}
+
+/// The same of a layer that is compressed on the way.
+#[test]
+fn a_session_that_does_not_take_the_rest_of_a_stream_is_left() {
+    for refused in [
+        code(400, "DIGEST_INVALID", "no"),
+        code(404, "BLOB_UPLOAD_UNKNOWN", "gone"),
+        answer(500),
+    ] {
+        let status = format!("{refused:?}");
+        let dir = tempdir().unwrap();
+        let config = docker_archive(&dir.path().join("source"), &[small()]).remove(0);
+        let closing = on("PUT", "/v2/team/app/blobs/uploads/").without(config.encoded());
+        let site = Site::scripted([closing.nth(1).then(refused)]).of(dir);
+        site.killed(SMALL_CUT);
+        let (output, _) = site.finished_by(site.push().args(["--retries", "0"]));
+        assert!(site.uploads().is_empty(), "{status}: {output}");
+    }
+}
+
+#[test]
+fn what_a_stream_left_is_gone_on_with_where_bodies_without_length_are_refused() {
+    for status in [400, 411, 501] {
+        let dir = tempdir().unwrap();
+        docker_archive(&dir.path().join("source"), &[small()]);
+        let refusal = early(0, answer(status), Then::Close);
+        let site = Site::scripted([on("PATCH", "/v2/").nth(2).then(refusal)]).of(dir);
+        site.killed(SMALL_CUT);
+        let (output, _) = site.finished_by(site.push().args(["--retries", "0"]));
+        let (_, resumed, at) = outcome(&output.json());
+        assert!(resumed > SMALL_CUT / 2, "{status}: {output}");
+        assert_eq!(at, Some(resumed), "{status}: {output}");
     }
 }
 
