@@ -408,7 +408,8 @@ usage. Fields are only ever added.
   waited                         what for: pause_ms (the registry asked for it),
                                  requests_ms (--requests-per-second),
                                  bandwidth_ms (--limit-rate), retry_ms (between
-                                 tries); each moment counts once
+                                 tries and looks), other_ms (for another hoist
+                                 that sent the same); each moment counts once
   errors[], warnings[]           what concerns no single image
 ",
     ),

@@ -213,7 +213,8 @@ fn waited(waited: Waited) -> Option<String> {
         (waited.pause_ms, "as the registry asked"),
         (waited.requests_ms, "for --requests-per-second"),
         (waited.bandwidth_ms, "for --limit-rate"),
-        (waited.retry_ms, "between tries"),
+        (waited.retry_ms, "between tries and looks"),
+        (waited.other_ms, "for another hoist that sent the same"),
     ];
     let parts: Vec<_> = parts.iter().filter(|(ms, _)| *ms >= NOTICED_MS).collect();
     let all = said(waited.total_ms());
@@ -372,17 +373,27 @@ mod tests {
 
     #[test]
     fn waiting_is_told_with_its_reasons() {
-        for ([pause_ms, requests_ms, bandwidth_ms, retry_ms], expected) in [
-            ([0, 0, 0, 99], None),
-            ([7000, 0, 0, 50], Some("7.0 s waited as the registry asked")),
-            ([0, 0, 61_000, 0], Some("1 m 01 s waited for --limit-rate")),
+        for ([pause_ms, requests_ms, bandwidth_ms, retry_ms, other_ms], expected) in [
+            ([0, 0, 0, 99, 0], None),
             (
-                [8000, 4000, 0, 0],
+                [7000, 0, 0, 50, 0],
+                Some("7.0 s waited as the registry asked"),
+            ),
+            (
+                [0, 0, 61_000, 0, 0],
+                Some("1 m 01 s waited for --limit-rate"),
+            ),
+            (
+                [0, 0, 0, 0, 5000],
+                Some("5.0 s waited for another hoist that sent the same"),
+            ),
+            (
+                [8000, 4000, 0, 0, 0],
                 Some("12.0 s waited: 8.0 s as the registry asked, 4.0 s for --requests-per-second"),
             ),
             (
-                [0, 0, 100, 1900],
-                Some("2.0 s waited: 0.1 s for --limit-rate, 1.9 s between tries"),
+                [0, 0, 100, 1900, 0],
+                Some("2.0 s waited: 0.1 s for --limit-rate, 1.9 s between tries and looks"),
             ),
         ] {
             let times = Waited {
@@ -390,6 +401,7 @@ mod tests {
                 requests_ms,
                 bandwidth_ms,
                 retry_ms,
+                other_ms,
             };
             assert_eq!(waited(times).as_deref(), expected);
         }

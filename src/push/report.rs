@@ -123,11 +123,13 @@ pub struct Waited {
     pub bandwidth_ms: u64,
     /// Between tries, and between looks at what became of something.
     pub retry_ms: u64,
+    /// For other processes that sent the same.
+    pub other_ms: u64,
 }
 
 impl Waited {
     pub fn total_ms(self) -> u64 {
-        self.pause_ms + self.requests_ms + self.bandwidth_ms + self.retry_ms
+        self.pause_ms + self.requests_ms + self.bandwidth_ms + self.retry_ms + self.other_ms
     }
 }
 

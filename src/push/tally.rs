@@ -161,12 +161,14 @@ impl Tally {
             requests,
             bandwidth,
             retry,
+            other,
         } = self.totals.waited;
         let waited = Waited {
             pause_ms: millis(pause),
             requests_ms: millis(requests),
             bandwidth_ms: millis(bandwidth),
             retry_ms: millis(retry),
+            other_ms: millis(other),
         };
         Report {
             version: 1,

@@ -183,9 +183,9 @@ impl<'a> Record<'a> {
             return Ok(false);
         }
         if since == now {
-            log::debug!("{}: waits for another process", self.operation);
+            log::info!("{}: waits for another process", self.operation);
         }
-        self.client.sleep(self.operation, Why::Retry, POLL)?;
+        self.client.sleep(self.operation, Why::Other, POLL)?;
         Ok(true)
     }
 

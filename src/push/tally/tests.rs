@@ -267,7 +267,7 @@ fn the_document_is_what_programs_rely_on() {
             "total": 0, "uploaded": 0, "resumed": 0, "mounted": 0, "present": 0, "read_back": 0,
         },
         "requests": 0, "retries": 0, "waited_ms": 0,
-        "waited": {"pause_ms": 0, "requests_ms": 0, "bandwidth_ms": 0, "retry_ms": 0},
+        "waited": {"pause_ms": 0, "requests_ms": 0, "bandwidth_ms": 0, "retry_ms": 0, "other_ms": 0},
         "duration_ms": 7,
         "errors": [], "warnings": [],
     });

@@ -14,9 +14,11 @@ pub(in crate::registry) enum Why {
     Bandwidth,
     /// The next try, or the next look.
     Retry,
+    /// Another process that sends the same.
+    Other,
 }
 
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 
 /// Time in which somebody waited, each moment counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,11 +31,13 @@ pub struct Waited {
     pub bandwidth: Duration,
     /// Between tries, and between looks at what became of something.
     pub retry: Duration,
+    /// For other processes that sent the same.
+    pub other: Duration,
 }
 
 impl Waited {
     pub fn total(self) -> Duration {
-        self.pause + self.requests + self.bandwidth + self.retry
+        self.pause + self.requests + self.bandwidth + self.retry + self.other
     }
 }
 
@@ -43,6 +47,7 @@ impl std::ops::AddAssign for Waited {
         self.requests += more.requests;
         self.bandwidth += more.bandwidth;
         self.retry += more.retry;
+        self.other += more.other;
     }
 }
 
@@ -74,12 +79,13 @@ impl Waits {
 
     /// Waits that have not ended are not in it.
     pub(in crate::registry) fn waited(&self) -> Waited {
-        let [pause, requests, bandwidth, retry] = self.state().waited;
+        let [pause, requests, bandwidth, retry, other] = self.state().waited;
         Waited {
             pause,
             requests,
             bandwidth,
             retry,
+            other,
         }
     }
 
@@ -118,6 +124,8 @@ mod tests {
         waits.end(Why::Retry, at(20));
         waits.begin(Why::Requests, at(30));
         waits.end(Why::Requests, at(31));
+        waits.begin(Why::Other, at(40));
+        waits.end(Why::Other, at(45));
         let waited = waits.waited();
         let seconds = Duration::from_secs;
         let expected = Waited {
@@ -125,8 +133,9 @@ mod tests {
             requests: seconds(2 + 1),
             bandwidth: seconds(2 + 1),
             retry: seconds(3 + 7),
+            other: seconds(5),
         };
         assert_eq!(waited, expected);
-        assert_eq!(waited.total(), seconds(20));
+        assert_eq!(waited.total(), seconds(25));
     }
 }

@@ -65,6 +65,8 @@ fn a_first_that_stands_still_is_not_waited_for_longer_than_a_stall() {
     let (uploaded, resumed, at) = outcome(&output.json());
     assert!(uploaded >= SMALL as u64, "{output}");
     assert_eq!((resumed, at), (0, None), "{output}");
+    let waited = &output.json()["waited"];
+    assert!(waited["other_ms"].as_u64().unwrap() > 900, "{waited}");
     // The file is the first one's, as long as it lives.
     assert_eq!(site.uploads().len(), 1);
     drop(first);
