@@ -165,6 +165,32 @@ fn what_is_wrong_with_the_file_is_said_once_and_then_it_is_replaced() {
     assert_eq!(known.map(|known| known.realm), Some("/t".to_owned()));
 }
 
+#[test]
+fn a_file_that_was_cut_is_damaged_and_then_replaced() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("cache.json");
+    let hosts = ["one.example", "r.example:5000", "new.example"].map(host);
+    for host in &hosts[..2] {
+        let cache = reopened(dir.path());
+        remember(&cache, dir.path(), host, &service("/token"), at(1));
+    }
+    let whole = fs::read(&path).unwrap();
+    let expected = format!("{} is ignored: it is damaged", path.display());
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let (cache, warning) = Cache::open(dir.path());
+        assert_eq!(warning.as_ref(), Some(&expected), "{length}");
+        remember(&cache, dir.path(), &hosts[2], &service("/token"), at(1));
+        let known = hosts.each_ref().map(|host| {
+            let known = reopened(dir.path()).token_service(host, at(1));
+            known.is_some()
+        });
+        assert_eq!(known, [false, false, true], "{length}");
+    }
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(reopened(dir.path()).known.hosts.len(), 2);
+}
+
 #[cfg(unix)]
 #[test]
 fn it_is_for_its_owner_alone() {

@@ -150,6 +150,29 @@ fn what_no_compressor_made_is_not_used() {
 }
 
 #[test]
+fn a_file_that_was_cut_is_damaged_and_then_replaced() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("layers.json");
+    let before = [layer("one", 2), layer("two", 9)];
+    remember(&reopened(dir.path()), dir.path(), &before, at(1));
+    let whole = fs::read(&path).unwrap();
+    let expected = format!("{} is ignored: it is damaged", path.display());
+    let new = layer("new", 2);
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let (layers, warning) = Layers::open(dir.path());
+        assert_eq!(warning.as_ref(), Some(&expected), "{length}");
+        remember(&layers, dir.path(), slice::from_ref(&new), at(1));
+        let left = reopened(dir.path());
+        assert!(has(&left, &new), "{length}");
+        assert!(!before.iter().any(|layer| has(&left, layer)), "{length}");
+    }
+    fs::write(&path, &whole).unwrap();
+    let known = reopened(dir.path());
+    assert!(before.iter().all(|layer| has(&known, layer)));
+}
+
+#[test]
 fn pushes_at_the_same_time_lose_nothing() {
     let dir = tempdir().unwrap();
     let layers: Vec<Compressed> = (0..8).map(|number| layer("one", number)).collect();
