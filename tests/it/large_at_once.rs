@@ -113,14 +113,9 @@ fn all_are_where_an_earlier_push_has_seen_that_cut_ones_are_kept() {
     }
 }
 
-#[test]
-fn who_looks_otherwise_than_before_is_not_taken_for_the_same() {
-    let registry = Registry::start(Kind::Serve);
-    let site = Site::new(&registry);
-    site.push_in_two();
-    let mut known = site.known();
-    known["keeps"]["looks"] = "0123456789ab".into();
-    fs::write(site.cache(), serde_json::to_vec(&known).unwrap()).unwrap();
+/// Pushes many large ones and looks how many are sent when nothing but the smallest has not begun.
+#[track_caller]
+fn expect_four_at_once(site: &Site, registry: &Registry) {
     let dir = tempdir().unwrap();
     many_large(dir.path());
     site.counter.take();
@@ -134,5 +129,24 @@ fn who_looks_otherwise_than_before_is_not_taken_for_the_same() {
     running.signal("KILL");
     running.wait();
     site.counter.release();
-    assert_eq!(site.uploads(), 4);
+    assert_eq!(site.uploads(), 4, "{:?}", registry.kind());
+}
+
+#[test]
+fn four_are_where_nothing_is_known() {
+    for kind in available() {
+        let registry = Registry::start(kind);
+        expect_four_at_once(&Site::new(&registry), &registry);
+    }
+}
+
+#[test]
+fn who_looks_otherwise_than_before_is_not_taken_for_the_same() {
+    let registry = Registry::start(Kind::Serve);
+    let site = Site::new(&registry);
+    site.push_in_two();
+    let mut known = site.known();
+    known["keeps"]["looks"] = "0123456789ab".into();
+    fs::write(site.cache(), serde_json::to_vec(&known).unwrap()).unwrap();
+    expect_four_at_once(&site, &registry);
 }
