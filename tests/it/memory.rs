@@ -9,10 +9,12 @@ use hoist::image::digest::{Algorithm, Digest, Hasher};
 use serde_json::json;
 use tar::{EntryType, Header};
 
-use crate::support::archives::{CONFIG, Form, ImageSpec, LayerSpec, Layout, docker_archive};
+use crate::support::archives::{
+    CONFIG, Form, ImageSpec, LayerSpec, Layout, docker_archive, layout,
+};
 use crate::support::command::hoist;
 use crate::support::packing::with_window;
-use crate::support::proxy::{Down, Fault, Proxy};
+use crate::support::proxy::{Down, Fault, Proxy, Up};
 use crate::support::pushing::push;
 use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Gate, Scripted, answer, computed, held, on, pass};
@@ -159,6 +161,51 @@ fn nor_does_one_that_is_read_back() {
     wait_until(|| proxy.bytes(Down) >= most_of_it);
     let peak = running.peak_memory();
     assert!(peak < 16 * MIB, "{} KiB", peak >> 10);
+}
+
+/// The peak of a push whose connections are reset three times, each after `part` bytes, looked at when the
+/// fourth has brought `rest` more.
+fn peak_with_resets(source: &Path, part: u64, rest: u64) -> u64 {
+    let registry = Registry::start(Kind::Serve);
+    let proxy = Proxy::to(registry.address());
+    proxy.arm(Fault::reset(Up).after(part).times(3));
+    proxy.arm(Fault::stall(Up).after(rest));
+    let running = hoist(["push"])
+        .arg(source)
+        .arg(format!("{}/app:1", proxy.address()))
+        .spawn();
+    wait_until(|| proxy.bytes(Up) >= 3 * part + rest);
+    let peak = running.peak_memory();
+    let struck = proxy.struck();
+    let resets = struck.iter().filter(|fault| fault.contains(": Reset Up"));
+    assert_eq!(resets.count(), 3, "{struck:?}");
+    peak
+}
+
+#[test]
+fn nor_does_one_whose_connections_are_reset() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image");
+    let layer = LayerSpec {
+        seed: 1,
+        size: 48 << 20,
+        form: Some(Form::Plain),
+    };
+    layout(&path, &[ImageSpec::new("app:1").with(layer)]);
+    let peak = peak_with_resets(&path, 6 * MIB, 20 * MIB);
+    assert!(peak < 16 * MIB, "{} KiB", peak >> 10);
+}
+
+/// It is compressed again from its beginning each time; half of it stays.
+#[test]
+fn nor_does_one_that_is_compressed_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image.tar");
+    docker_archive(&path, &[ImageSpec::new("app:1").layer(1, 24 << 20)]);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let most = 32 * MIB + processors.saturating_sub(2) * 6 * MIB;
+    let peak = peak_with_resets(&path, 2 * MIB, 3 * MIB);
+    assert!(peak < most, "{} KiB on {processors} processors", peak >> 10);
 }
 
 #[test]
