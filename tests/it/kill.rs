@@ -8,12 +8,8 @@
 
 mod image;
 
-use std::io::Read as _;
 use std::path::Path;
 
-use flate2::read::GzDecoder;
-use hoist::image::digest::Digest;
-use serde_json::Value;
 use tempfile::tempdir;
 
 pub(crate) use image::LargeImage;
@@ -22,6 +18,7 @@ use crate::support::archives::{ImageSpec, docker_archive};
 use crate::support::command::{Command, hoist};
 use crate::support::counting::{Counter, Uploads, upload};
 use crate::support::fault::Random;
+use crate::support::pushing::read_layers;
 use crate::support::registry::{Kind, Registry, Setup, available};
 use crate::support::seeds::asked;
 
@@ -164,31 +161,6 @@ fn an_archive_that_is_compressed_on_the_way_is_sent_little_more_than_once() {
         let at = moment(seed, 36 * MIB as u64);
         let runs = Runs::of(&archive, &registry, at, seed);
         let manifest = registry.manifest("team/app", "1").json();
-        runs.judge(kind, read_layers(&registry, &manifest));
+        runs.judge(kind, read_layers(&registry, "team/app", &manifest));
     }
-}
-
-/// Reads everything that `manifest` names; its size.
-fn read_layers(registry: &Registry, manifest: &Value) -> u64 {
-    let read = |blob: &Value| {
-        let digest = blob["digest"].as_str().unwrap();
-        let bytes = registry.blob("team/app", digest).body;
-        assert_eq!(Digest::of(&bytes).as_str(), digest);
-        bytes
-    };
-    let config = read(&manifest["config"]);
-    let mut size = config.len() as u64;
-    let config: Value = serde_json::from_slice(&config).unwrap();
-    let diff_ids = config["rootfs"]["diff_ids"].as_array().unwrap();
-    let layers = manifest["layers"].as_array().unwrap();
-    assert_eq!(layers.len(), diff_ids.len());
-    for (layer, diff_id) in layers.iter().zip(diff_ids) {
-        let (compressed, mut plain) = (read(layer), Vec::new());
-        GzDecoder::new(&compressed[..])
-            .read_to_end(&mut plain)
-            .unwrap();
-        assert_eq!(Digest::of(&plain).as_str(), diff_id);
-        size += compressed.len() as u64;
-    }
-    size
 }

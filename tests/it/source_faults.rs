@@ -12,7 +12,7 @@ use crate::support::archives::{
     Form, ImageSpec, LayerSpec, docker_archive, layout, noise, oci_archive,
 };
 use crate::support::command::{Output, hoist};
-use crate::support::pushing::read_back;
+use crate::support::pushing::{read_back, read_layers};
 use crate::support::registry::{Kind, Registry};
 use crate::support::scripted::{Gate, Scripted, held, on, pass};
 
@@ -112,9 +112,9 @@ fn image_of<'a>(report: &'a Value, path: &Path) -> &'a Value {
     images.find(is_it).unwrap()
 }
 
-/// Either all is right, or the image failed for a reason that names its file.
+/// Either all is right, or the image failed for a reason that names its file. Whether it was pushed.
 #[track_caller]
-fn expect_honest(site: &Site, output: &Output, source: &Path, spoilt: bool) {
+fn expect_honest(site: &Site, output: &Output, source: &Path, spoilt: bool) -> bool {
     let report = output.json();
     // What is said to be there is there, byte by byte.
     read_back(&site.registry, &report);
@@ -123,7 +123,7 @@ fn expect_honest(site: &Site, output: &Output, source: &Path, spoilt: bool) {
     let image = image_of(&report, source);
     if image["status"] == "pushed" {
         assert!(!spoilt && output.code() == Some(0), "{output}");
-        return;
+        return true;
     }
     assert_eq!(output.code(), Some(1), "{output}");
     let error = &image["error"];
@@ -131,6 +131,7 @@ fn expect_honest(site: &Site, output: &Output, source: &Path, spoilt: bool) {
     assert_eq!(error["side"], "source", "{output}");
     let message = error["message"].as_str().unwrap();
     assert!(message.contains(source.to_str().unwrap()), "{message}");
+    false
 }
 
 /// The system sends such blobs itself, without hoist seeing their bytes: the registry tells.
@@ -186,7 +187,12 @@ fn blobs_and_layers_of_archives() {
             let path = site.path(&format!("{deed}-{name}"));
             fs::copy(archive, &path).unwrap();
             let output = site.push_while(|| act(&path), &path, options);
-            expect_honest(&site, &output, &path, spoilt && is_sure);
+            let is_pushed = expect_honest(&site, &output, &path, spoilt && is_sure);
+            // What was compressed is what the archive held, not what somebody put there.
+            if is_pushed && name == "compressed" {
+                let manifest = site.registry.manifest("t/app", "1").json();
+                read_layers(&site.registry, "t/app", &manifest);
+            }
         }
     }
 }

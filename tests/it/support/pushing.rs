@@ -1,8 +1,10 @@
 //! Pushes through the binary and looks at what the registry has then.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
+use flate2::read::GzDecoder;
 use hoist::image::digest::Digest;
 use serde_json::Value;
 
@@ -65,6 +67,31 @@ pub(crate) fn read_manifest(registry: &Registry, repository: &str, manifest: &Va
         assert_eq!(Digest::of(&reply.body).as_str(), digest, "{repository}");
         assert_eq!(reply.body.len() as u64, blob["size"].as_u64().unwrap());
     }
+}
+
+/// Reads everything that `manifest` names, and what its layers hold when they are unpacked; its size.
+pub(crate) fn read_layers(registry: &Registry, repository: &str, manifest: &Value) -> u64 {
+    let read = |blob: &Value| {
+        let digest = blob["digest"].as_str().unwrap();
+        let bytes = registry.blob(repository, digest).body;
+        assert_eq!(Digest::of(&bytes).as_str(), digest);
+        bytes
+    };
+    let config = read(&manifest["config"]);
+    let mut size = config.len() as u64;
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let diff_ids = config["rootfs"]["diff_ids"].as_array().unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), diff_ids.len());
+    for (layer, diff_id) in layers.iter().zip(diff_ids) {
+        let (compressed, mut plain) = (read(layer), Vec::new());
+        GzDecoder::new(&compressed[..])
+            .read_to_end(&mut plain)
+            .unwrap();
+        assert_eq!(Digest::of(&plain).as_str(), diff_id);
+        size += compressed.len() as u64;
+    }
+    size
 }
 
 /// The requests since `before`, as `METHOD what`: `HEAD manifest`, `POST mount`, `PUT blob`, ….
