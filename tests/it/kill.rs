@@ -8,6 +8,7 @@
 
 mod image;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tempfile::tempdir;
@@ -66,8 +67,8 @@ pub(crate) fn push(source: &Path, counter: &Counter, remembered: &Path) -> Comma
 struct Runs {
     first: Uploads,
     second: Uploads,
-    /// Digests that the registry had said it has, before the second.
-    finished: Vec<String>,
+    /// Digests and sizes of what the registry had said it has, before the second.
+    finished: BTreeMap<String, u64>,
     story: String,
 }
 
@@ -79,6 +80,8 @@ impl Runs {
         counter.kill_at(at, running.id());
         let killed = running.wait();
         assert_eq!(killed.code(), None, "it was too late: {killed}");
+        // What it had sent may still be on its way, and is not the second's.
+        counter.wait_for_end();
         let first = counter.take();
         let finished = finished(registry);
         let output = push(source, &counter, remembered.path())
@@ -98,13 +101,20 @@ impl Runs {
 
     /// Little more than `size` was sent, or no finished blob again.
     fn judge(&self, kind: Kind, size: u64) {
+        let finished: u64 = self.finished.values().sum();
+        let (resumed, left) = (total(&self.second), size - finished + size / 50);
+        assert!(
+            resumed <= left,
+            "{finished} bytes were there: {}",
+            self.story
+        );
         match kind {
             Kind::Serve | Kind::Distribution3 => {
                 let (sent, most) = (total(&self.first) + total(&self.second), size + size / 50);
                 assert!(sent <= most, "{sent} bytes for {size}: {}", self.story);
             }
             Kind::Distribution2 | Kind::Zot => {
-                for digest in &self.finished {
+                for digest in self.finished.keys() {
                     let again = self.second.get(digest);
                     assert_eq!(again, None, "{digest} was there: {}", self.story);
                 }
@@ -113,11 +123,17 @@ impl Runs {
     }
 }
 
-/// Digests of blobs whose upload has been answered with 201.
-fn finished(registry: &Registry) -> Vec<String> {
+/// Digests of blobs whose upload has been answered with 201, and what the registry says of their sizes.
+fn finished(registry: &Registry) -> BTreeMap<String, u64> {
     let done = registry.access().into_iter();
     done.filter(|access| access.method == "PUT" && access.status == 201)
         .filter_map(|access| upload(&access.target))
+        .map(|digest| {
+            let path = format!("/v2/team/app/blobs/{digest}");
+            let reply = registry.request("HEAD", &path, &[], b"");
+            let size = reply.header("content-length").unwrap().parse().unwrap();
+            (digest, size)
+        })
         .collect()
 }
 

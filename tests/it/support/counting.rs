@@ -42,6 +42,8 @@ struct Count {
     /// How much later answers come.
     lag: Duration,
     sockets: Vec<TcpStream>,
+    /// Connections from which more may come.
+    open: usize,
     closed: bool,
 }
 
@@ -108,6 +110,16 @@ impl Counter {
         assert!(total >= bytes, "{total} bytes only, of {bytes}");
     }
 
+    /// Returns when all connections have ended, and what was under way in them has been counted.
+    pub(crate) fn wait_for_end(&self) {
+        let patience = Duration::from_secs(60);
+        let is_busy = |count: &mut Count| count.open > 0;
+        let count = self.state.count();
+        let waited = (self.state.changed).wait_timeout_while(count, patience, is_busy);
+        let open = waited.unwrap().0.open;
+        assert_eq!(open, 0, "connections that do not end");
+    }
+
     /// What was sent since the last time this was asked; nobody is killed any more.
     pub(crate) fn take(&self) -> Uploads {
         let mut count = self.state.count();
@@ -160,7 +172,12 @@ fn relay(state: &Arc<State>, client: TcpStream, server: TcpStream) {
     }
     let (from, to) = (clone(&client), clone(&server));
     let (one, other) = (Arc::clone(state), Arc::clone(state));
-    thread::spawn(move || up(&one, from, to));
+    state.count().open += 1;
+    thread::spawn(move || {
+        up(&one, from, to);
+        one.count().open -= 1;
+        one.changed.notify_all();
+    });
     thread::spawn(move || down(&other, server, client));
 }
 
