@@ -14,7 +14,7 @@ use crate::observe::text::{bytes, count, safe};
 use crate::push::cache::inventory::{self, Entry, Freed, Kind};
 use crate::push::report::ErrorReport;
 
-const USAGE: &str = "hoist cache [prune|clear]";
+const USAGE: &str = "hoist cache [show|prune|clear]";
 const DAY: u64 = 24 * 3600;
 /// What is not used for so long is pruned, unless told otherwise.
 const OLD: Duration = Duration::from_secs(30 * DAY);
@@ -74,11 +74,11 @@ fn settled(args: Args, around: &Surroundings) -> Result<(Deed, PathBuf), UsageEr
         );
     }
     let deed = match deed.as_deref() {
-        None => Deed::Show,
+        None | Some("show") => Deed::Show,
         Some("prune") => Deed::Prune(args.older_than.unwrap_or(OLD)),
         Some("clear") => Deed::Clear,
         Some(other) => {
-            let meant = nearest(other, ["prune", "clear"]);
+            let meant = nearest(other, ["show", "prune", "clear"]);
             let hint =
                 meant.map_or_else(|| USAGE.to_owned(), |meant| format!("hoist cache {meant}"));
             return Err(UsageError::new(format!("hoist cache cannot {}", quote(other))).hint(hint));

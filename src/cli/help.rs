@@ -26,7 +26,7 @@ docker-save archives, read where they lie, without a daemon.
   hoist login [OPTIONS] HOST                    keep a password for a registry
   hoist logout [OPTIONS] HOST                   forget it
   hoist serve [OPTIONS] DIR                     a small registry in a folder
-  hoist cache [OPTIONS] [prune|clear]           what later pushes make use of
+  hoist cache [OPTIONS] [show|prune|clear]      what later pushes make use of
   hoist help  [TOPIC]                           a command, sources,
                                                 destinations, credentials,
                                                 config, report, exit-codes
@@ -223,13 +223,14 @@ wrong usage.
 ";
 
 const CACHE: &str = "\
-hoist cache [OPTIONS] [prune|clear]
+hoist cache [OPTIONS] [show|prune|clear]
 
 Shows what hoist has found out while pushing and keeps for later pushes: where
 the tokens of registries come from, what plain layers become, which repositories
 of a registry hold which blobs. All of it is a hint, holds no credentials, and
 can be done without.
 
+  show    says what there is, as hoist cache alone does
   prune   drops what was not used for 30 days, what cannot be read, and what is
           over the bounds; what a later version of hoist has written stays
   clear   removes all of it

@@ -58,6 +58,7 @@ fn cache(folder: &Path, args: &[&str]) -> Output {
 fn it_says_what_is_kept() {
     let site = Site::new();
     let text = site.cache(&[]).expect_code(0).stdout;
+    assert_eq!(site.cache(&["show"]).expect_code(0).stdout, text);
     let folder = site.folder().display().to_string();
     let lines: Vec<&str> = text.lines().collect();
     assert!(
