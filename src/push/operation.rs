@@ -17,7 +17,6 @@ use crate::push::gather::{Fate, Gathered};
 use crate::push::holdings::Holdings;
 use crate::push::memory::Memory;
 use crate::push::plan::Plan;
-use crate::push::private;
 use crate::push::report::{ErrorReport, Report};
 use crate::push::schedule::{Limits, Schedule};
 use crate::push::state::{State, Worth};
@@ -245,10 +244,7 @@ impl Operation {
     /// What keeps the folder that somebody named for it from being used, where that is not said anyway.
     fn state_is_unusable(&self, state: Option<&State>) -> Option<String> {
         let folder = self.state.as_deref().filter(|_| self.state_is_named)?;
-        if state?.complaint().is_some() {
-            return None;
-        }
-        let error = private::claim_folder(&folder.join("uploads")).err()?;
+        let error = state?.make_folder().err()?;
         let folder = folder.display();
         Some(format!(
             "uploads are not remembered in {folder}, which cannot be used: {error}"

@@ -87,6 +87,14 @@ impl State {
         state
     }
 
+    /// Makes its folder, where there is none. Of one that others can write to there is a complaint.
+    pub(crate) fn make_folder(&self) -> io::Result<()> {
+        match self.0.shared {
+            true => Ok(()),
+            false => private::claim_folder(&self.0.folder),
+        }
+    }
+
     /// What was not to be used, in one sentence for all of it.
     pub(crate) fn complaint(&self) -> Option<String> {
         let complaint = self.0.complaint.lock();
