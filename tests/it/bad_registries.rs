@@ -198,7 +198,11 @@ fn pressure_is_told_as_such() {
         says,
         hint: "",
     };
-    pressed("answered 429 Too Many Requests and asks to wait 3600 s, longer than 5 minutes").meets(
+    let for_long = Trouble {
+        hint: "again in 60 minutes",
+        ..pressed("answered 429 Too Many Requests and asks to wait 3600 s, longer than 5 minutes")
+    };
+    for_long.meets(
         &Scripted::start(everything(answer(429).header("Retry-After", "3600"))),
         &["--plain-http", "--retries", "2"],
     );
