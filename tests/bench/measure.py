@@ -5,6 +5,7 @@ import pathlib
 import re
 import resource
 import select
+import shutil
 import subprocess
 import tempfile
 import time
@@ -27,6 +28,16 @@ class Cost(typing.NamedTuple):
     requests: typing.Optional[int]
     # MiB that the registry keeps afterwards.
     stored: typing.Optional[float]
+
+
+def make_ready(source, storage):
+    """Reads what is pushed, and takes as much memory as it will need: a system that gives back what has
+    been idle for a while would charge whoever comes first."""
+    files = [source] if source.is_file() else (file for file in source.rglob("*") if file.is_file())
+    with tempfile.TemporaryFile(dir=storage) as ballast:
+        for file in files:
+            with open(file, "rb") as opened:
+                shutil.copyfileobj(opened, ballast, 1 << 20)
 
 
 def push(commands, registry):

@@ -140,6 +140,8 @@ class Bench:
                             break
                         with registry.at(row.rtt_ms, row.mbit) as target:
                             push = commands(source, target)
+                            if push:
+                                measure.make_ready(source, self.storage)
                             cost = push and measure.push(push, registry)
                         results[row.title].setdefault(name, []).append(cost)
         return results
