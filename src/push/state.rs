@@ -2,8 +2,9 @@
 //! and blob, held by a lock as long as a process is at it.
 //!
 //! Nothing here is needed: what is not there, is not to be trusted or cannot be written costs bytes that
-//! are sent again, never a push. What is written is not waited for to reach the disk: a machine that
-//! loses power forgets what was opened in the last half minute or so.
+//! are sent again, never a push. What is written is not waited for to reach the disk: that of a large blob
+//! gets there while the blob is sent, and of the others a machine that loses power forgets what was opened
+//! in the last half minute or so.
 //!
 //! The lock on a file is its owner's, and whoever gets it looks whether the file still has its name. A file
 //! without anything in it is none. A process that ends in whatever way lets go of its locks.
@@ -19,6 +20,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::push::private;
@@ -29,6 +31,8 @@ use crate::registry::sessions::{Claim, Kept, Remembered, Sessions, Upload};
 /// distribution purges sessions after so long, and others sooner:
 /// <https://distribution.github.io/distribution/about/configuration/#uploadpurging>
 const EXPIRES: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Files of blobs of so many bytes, or of nobody knows how many, are forced to the disk.
+const LASTING: u64 = 16 << 20;
 /// Longer than this nobody waits for what is left over to be looked through.
 const SWEEP: Duration = Duration::from_millis(20);
 /// Files that took the place of the one whose lock was got, one after the other.
@@ -203,6 +207,25 @@ impl State {
         Ok((path, file))
     }
 
+    /// Has a file reach the disk beside what else is done. The thread has it open a second time: the first
+    /// has the lock, and is not held for as long as a busy disk takes.
+    fn force(&self, path: PathBuf) {
+        let folder = self.0.folder.clone();
+        let force = move || {
+            let forced = [&path, &folder].map(|path| File::open(path)?.sync_all());
+            if let Some(error) = forced.into_iter().find_map(Result::err) {
+                log::debug!(
+                    "{} may not outlive a loss of power: {error}",
+                    path.display()
+                );
+            }
+        };
+        let thread = thread::Builder::new().name("force".to_owned()).spawn(force);
+        if let Err(error) = thread {
+            log::debug!("no thread to force a file to the disk: {error}");
+        }
+    }
+
     fn not_written(&self, error: &io::Error) -> Claim {
         let folder = self.0.folder.display();
         log::debug!("an upload is not remembered in {folder}: {error}");
@@ -257,7 +280,12 @@ impl Sessions for State {
         let mut document = Document::of(upload);
         document.take(session, SystemTime::now());
         match self.write(&document, Create::Itself) {
-            Ok((_, file)) => self.hold(document, None, file),
+            Ok((path, file)) => {
+                if upload.size.is_none_or(|size| size >= LASTING) {
+                    self.force(path);
+                }
+                self.hold(document, None, file)
+            }
             Err(Refused::Busy) => Claim::Busy,
             Err(Refused::Io(error)) => self.not_written(&error),
         }
