@@ -13,7 +13,7 @@
 //!    every level, system 255 (unknown).
 //! 2. The plain bytes in blocks of 1 MiB = 2²⁰ bytes; the last one holds what is left, 1 byte to 1 MiB. An
 //!    empty layer is one block of no bytes. Each block is compressed on its own to raw deflate (RFC 1951)
-//!    by a **fresh** compressor: window bits 15, memory level 8, default strategy; preset dictionary: the
+//!    by a **fresh** compressor: window bits 15, memory level 9, default strategy; preset dictionary: the
 //!    32 KiB = 2¹⁵ bytes before the block, for every block but the first; then the whole block in one call, with
 //!    a sync flush, or with finish for the last block. So all blocks but the last end at a byte boundary with
 //!    `00 00 ff ff`, and their concatenation is one deflate stream with a single final block.

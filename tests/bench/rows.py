@@ -58,6 +58,7 @@ ROWS = [
         ),
         forms=("hoist static",),
         tls=True,
+        times=2,
     ),
     Row(
         "41 blobs of 1 MiB, http",
@@ -111,6 +112,7 @@ ROWS = [
         ),
         forms=("hoist zstd", "hoist forgets"),
         once=("regctl",),
+        times=2,
     ),
     Row(
         "docker save, 4 plain layers, {plain} MiB, pushed again, http",

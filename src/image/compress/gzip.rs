@@ -3,7 +3,8 @@
 
 use std::io;
 
-use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use flate2::Crc;
+use zlib_rs::{Deflate, DeflateConfig, DeflateError, DeflateFlush, Status};
 
 /// Plain bytes in every block but the last.
 pub(super) const SIZE: usize = 1 << 20;
@@ -16,6 +17,13 @@ pub(super) const PLAIN_CAPACITY: usize = WINDOW + SIZE;
 /// Level 1 writes fixed codes only, up to 9 bits a byte; the other levels fall back to stored blocks.
 /// The rest is for block headers and the flush.
 pub(super) const PACKED_CAPACITY: usize = SIZE + SIZE / 8 + 4096;
+
+/// As many symbols as can be in one deflate block: at level 2 a thirtieth less time than with the usual 8,
+/// half as many codes being made, for layers that are 0.1 % smaller (noise among text) to 0.4 % larger (`/usr`).
+const MEMORY_LEVEL: i32 = 9;
+
+/// No zlib header, and the whole window.
+const RAW: i32 = -15;
 
 pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
@@ -46,17 +54,21 @@ pub(super) fn pack(
 ) -> io::Result<(usize, Crc)> {
     let mut crc = Crc::new();
     crc.update(plain);
-    let mut compress = Compress::new(Compression::new(level), false);
+    let mut deflate = Deflate::new_with_config(DeflateConfig {
+        window_bits: RAW,
+        mem_level: MEMORY_LEVEL,
+        ..DeflateConfig::new(level.cast_signed())
+    });
     if !dictionary.is_empty() {
-        compress.set_dictionary(dictionary)?;
+        deflate.set_dictionary(dictionary).map_err(failed)?;
     }
     let flush = match end {
-        End::Flush => FlushCompress::Sync,
-        End::Finish => FlushCompress::Finish,
+        End::Flush => DeflateFlush::SyncFlush,
+        End::Finish => DeflateFlush::Finish,
     };
-    let status = compress.compress(plain, packed, flush)?;
-    let size = compress.total_out() as usize;
-    let all_taken = compress.total_in() == plain.len() as u64;
+    let status = deflate.compress(plain, packed, flush).map_err(failed)?;
+    let size = deflate.total_out() as usize;
+    let all_taken = deflate.total_in() == plain.len() as u64;
     let all_given = match end {
         End::Flush => size < packed.len(),
         End::Finish => status == Status::StreamEnd,
@@ -68,6 +80,10 @@ pub(super) fn pack(
             "a compressed block is larger than deflate can make it",
         ))
     }
+}
+
+fn failed(error: DeflateError) -> io::Error {
+    io::Error::other(format!("a block cannot be compressed: {}", error.as_str()))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl Method {
     /// output changes, by a new version of a library as well.
     pub(crate) fn identity(self) -> String {
         match self.clamped() {
-            Self::Gzip { level } => format!("gzip-1 {level}"),
+            Self::Gzip { level } => format!("gzip-2 {level}"),
             Self::Zstd { level } => format!("zstd-1 {level}"),
         }
     }

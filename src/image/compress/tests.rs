@@ -378,12 +378,12 @@ const GOLDEN: &[(usize, u32, &str)] = &[
     (
         MIB,
         2,
-        "abf2848ff7ade45b8e8e274471541e3a5e1702843ba924a6bf0d334a79d2709e",
+        "bf30d3571915dbb281c10962431f3d4ab776b22f8dc8714edb43596e0f33dd8c",
     ),
     (
         MIB,
         6,
-        "3ba6012a9c027d30f1912d6a44281466b96e57c6caa1d288602f3c7098745e9c",
+        "b6637a0b8dab6fde581132b6fc84949bf6122f2d4ca70c0943c49cc5008a64c6",
     ),
     (
         MIB + 1,
@@ -393,12 +393,12 @@ const GOLDEN: &[(usize, u32, &str)] = &[
     (
         MIB + 1,
         2,
-        "be7548142fdf2d88c9ee8f199b71e4f65e8062dcdba98d19f226a9379521f849",
+        "d95fe4b1705edae36c7a5768bee47a82227baad77ac669144fa1c5e8c9b10edc",
     ),
     (
         MIB + 1,
         6,
-        "e117ed612921c5cd26bfab5779f4616b109b795ebea13a384548c30f5669244a",
+        "39da24e7739ca4487c1e2a5f5df2ddb50f9f791c93ecac910309a43ee36e964e",
     ),
     (
         5 * MIB,
@@ -413,17 +413,17 @@ const GOLDEN: &[(usize, u32, &str)] = &[
     (
         5 * MIB,
         2,
-        "55802ae389e819cfe4b728c0d065cc8adeaadb9447fb6ee8b439d4ccbfaac6d5",
+        "4d1672fb4461bda8ff3e0398cdf2b9c4953351859d3a487f35cbff2ee9df55f0",
     ),
     (
         5 * MIB,
         6,
-        "795830a9875b3cd3780d1c15d1f5eaf6b193577187cea7d4224585b572e21a27",
+        "712d7687a8817bdf6d6cf9cc6db7a48b496e0c3c892e87fc9c85cb2eb8c590a1",
     ),
     (
         5 * MIB,
         9,
-        "c4513dc57cf75a1f84ce36c757585a46bf08c60ccaa0e400e8f8d5be10d5d09b",
+        "5da456fd73b135495bb3aa53b3e572cc0736dc85d1f67269cae6e19796575ef9",
     ),
 ];
 
@@ -445,7 +445,7 @@ fn other_bytes_go_by_another_name() {
     };
     assert_eq!(
         digest_of(&gzip),
-        "gzip-1 0 sha256:c87085a456e1b7974b7aec83cd3ab545baaa62baf1c68a6d04d7ec2698ff7d3c"
+        "gzip-2 0 sha256:a3eab1172614849b6dc73a80ac162190d3cfa6743e49d62c2f6db762f676386e"
     );
     assert_eq!(
         digest_of(&zstd),
