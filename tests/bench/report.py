@@ -60,16 +60,34 @@ def times(value, of):
     return f"{value / of:.2f}" if of else "-"
 
 
-def verdicts(goals, costs):
-    """Of each goal what it says, how it came out, and whether that is good; None when not measured."""
+def verdicts(goals, results):
+    """Of each goal what it says, how it came out, and whether that is good; None when not measured. `results`
+    are all runs, by name."""
     for goal in goals:
         says = f"{WORDS[goal.what]} of {goal.who} ≤ {goal.limit:g}"
         says += f" × {goal.of}" if goal.of else ""
-        who, of = costs.get(goal.who), costs.get(goal.of)
-        value = who and getattr(who, goal.what)
-        if goal.of:
-            value = value / getattr(of, goal.what) if of and value is not None else None
+        value = outcome(goal, results)
         yield says, value, None if value is None else round(value, 3) <= goal.limit
+
+
+def outcome(goal, results):
+    """Of two programs the median of how they stood in each round, which a machine that gets slower and
+    faster between rounds changes least; where one ran in fewer rounds, how their medians stand."""
+    who = figures_of(results.get(goal.who), goal.what)
+    if not goal.of:
+        return middle(who)
+    of = figures_of(results.get(goal.of), goal.what)
+    if not who or not of:
+        return None
+    if len(who) == len(of):
+        return statistics.median(one / other for one, other in zip(who, of))
+    return middle(who) / middle(of)
+
+
+def figures_of(runs, what):
+    """Of each run; none of what a program cannot do or nobody has measured."""
+    figures = [run and getattr(run, what) for run in runs or ()]
+    return [] if None in figures else figures
 
 
 def lines_of(judged):

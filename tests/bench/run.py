@@ -100,7 +100,7 @@ class Bench:
                 for name, runs in results[row.title].items():
                     counts[name] = len(runs)
                     costs[name] = report.medians(runs) if all(runs) else None
-                self.show(self.title(row), costs, counts, report.verdicts(row.goals, costs))
+                self.show(self.title(row), costs, counts, report.verdicts(row.goals, results[row.title]))
 
     def groups(self):
         """Rows that share registries, together."""
