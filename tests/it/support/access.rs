@@ -24,6 +24,8 @@ pub(crate) struct Log {
 #[derive(Default)]
 struct State {
     entries: Vec<Access>,
+    /// Method and path of those that tests have sent themselves.
+    own: Vec<(String, String)>,
     text: String,
     port: Option<u16>,
     readers: usize,
@@ -32,6 +34,8 @@ struct State {
 
 /// The query that tells our own requests for the log apart.
 const MARKER: &str = "/v2/?marker=";
+/// What tests call themselves in their requests, for logs to show.
+pub(crate) const OWN_AGENT: &str = "test-of-hoist";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Log {
@@ -63,7 +67,7 @@ impl Log {
         assert!(seen, "no line for {target} in the log:\n{}", self.text());
     }
 
-    /// Returns when there are as many lines of each method and path as in `requests`.
+    /// Returns when there are as many lines of tests' own for each method and path as in `requests`.
     pub(crate) fn wait_for_all(&self, requests: &[(String, String)]) {
         let mut missing: HashMap<(&str, &str), isize> = HashMap::new();
         for (method, path) in requests {
@@ -71,9 +75,8 @@ impl Log {
         }
         let is_there = |state: &State| {
             let mut left = missing.clone();
-            for entry in &state.entries {
-                let path = entry.target.split('?').next().unwrap();
-                if let Some(count) = left.get_mut(&(entry.method.as_str(), path)) {
+            for (method, path) in &state.own {
+                if let Some(count) = left.get_mut(&(method.as_str(), path.as_str())) {
                     *count -= 1;
                 }
             }
@@ -111,7 +114,12 @@ impl Log {
     fn take(&self, line: &str) {
         let mut state = self.state();
         state.text += line;
-        state.entries.extend(combined(line).or_else(|| zot(line)));
+        let access = combined(line).or_else(|| zot(line));
+        if let Some(own) = access.as_ref().filter(|_| line.contains(OWN_AGENT)) {
+            let path = own.target.split('?').next().unwrap();
+            state.own.push((own.method.clone(), path.to_string()));
+        }
+        state.entries.extend(access);
         state.port = state.port.or_else(|| listening(line));
         drop(state);
         self.changed.notify_all();

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use ureq::http::{HeaderMap, Request};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use super::access::OWN_AGENT;
 use super::registry::Setup;
 
 /// Remembers trust and credentials, nothing else: every request has a connection of its own.
@@ -34,6 +35,7 @@ impl Client {
             .max_redirects(0)
             .max_idle_connections(0)
             .proxy(None)
+            .user_agent(OWN_AGENT)
             .tls_config(tls.build())
             .build();
         let encode = |(user, password): &(String, String)| {
