@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderName, HeaderValue, Method as Verb, Request as Message, Uri, header};
 use ureq::{Agent, SendBody};
 
+use super::buffers;
 use super::dial::{Dialer, Known, Origin};
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind, Fault};
@@ -20,7 +21,6 @@ use super::stash::{Line, Stash};
 use super::switch::Switch;
 use super::tls::Tls;
 use super::tunnel::Way;
-use super::wire::{INPUT_BUFFER, OUTPUT_BUFFER};
 
 /// Load balancers close idle connections after a minute.
 const IDLE_AGE: Duration = Duration::from_secs(50);
@@ -63,9 +63,9 @@ impl Http {
             .proxy(None)
             .user_agent(&settings.user_agent)
             .accept_encoding("identity")
-            .input_buffer_size(INPUT_BUFFER)
-            .output_buffer_size(OUTPUT_BUFFER)
-            .max_response_header_size(INPUT_BUFFER)
+            .input_buffer_size(buffers::INPUT)
+            .output_buffer_size(buffers::OUTPUT)
+            .max_response_header_size(buffers::INPUT)
             .max_idle_connections_per_host(settings.connections)
             // A push talks to the registry, its token service and a storage host or two.
             .max_idle_connections(settings.connections.saturating_mul(4))

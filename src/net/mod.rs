@@ -3,6 +3,7 @@
 //! Redirects are not followed here, statuses are no errors, and an answer that comes while a body
 //! is still being sent is seen. Knows nothing of registries.
 
+mod buffers;
 mod certificates;
 mod channel;
 mod connect;

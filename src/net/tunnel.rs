@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use zeroize::Zeroizing;
 
+use super::buffers::INPUT;
 use super::channel::Channel;
 use super::dial::{Dialer, Origin};
 use super::failure::{Failure, FailureKind, Fault};
 use super::proxy::{Proxy, bracketed};
 use super::request::{Method, Response};
 use super::secret::Secret;
-use super::wire::{INPUT_BUFFER, Wire, is_pause};
+use super::wire::{Wire, is_pause};
 
 /// A proxy has to reach the host itself before it answers.
 const PATIENCE: u32 = 3;
@@ -329,7 +330,7 @@ impl Heard {
                 phrase: answer.reason.unwrap_or_default().to_owned(),
                 more: bytes.len() > length,
             })),
-            Ok(httparse::Status::Partial) if bytes.len() < INPUT_BUFFER => Ok(None),
+            Ok(httparse::Status::Partial) if bytes.len() < INPUT => Ok(None),
             Ok(httparse::Status::Partial) => Err(strange("its answer has too long a header")),
             Err(_) => Err(strange("its answer is not HTTP: it is no http proxy")),
         }

@@ -11,8 +11,9 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
+use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
+use super::buffers::{INPUT, WireBuffers};
 use super::channel::{Channel, Peek};
 use super::exchange::{Exchange, Piece};
 use super::failure::{FailureKind, Fault};
@@ -21,10 +22,6 @@ use super::metered::ended_early;
 use super::switch::Switch;
 use super::tunnel::Relay;
 
-/// Also the largest header of an answer.
-pub(super) const INPUT_BUFFER: usize = 16 << 10;
-pub(super) const OUTPUT_BUFFER: usize = 128 << 10;
-
 /// How much of a body goes out between two looks for an early answer.
 const LOOK_EVERY: usize = 512 << 10;
 
@@ -32,7 +29,7 @@ const LOOK_EVERY: usize = 512 << 10;
 pub(super) struct Wire {
     channel: Channel,
     switch: Arc<Switch>,
-    buffers: LazyBuffers,
+    buffers: WireBuffers,
     /// It has carried a request, or has been waiting for one.
     pub(super) aged: bool,
     alive: Alive,
@@ -52,7 +49,7 @@ impl Wire {
         Wire {
             channel,
             switch,
-            buffers: LazyBuffers::new(INPUT_BUFFER, OUTPUT_BUFFER),
+            buffers: WireBuffers::default(),
             aged: false,
             alive: Alive::now(),
             broken: None,
@@ -71,7 +68,7 @@ impl Wire {
         stall: Duration,
     ) -> Result<Sent, Fault> {
         let mut sent = 0;
-        let step = |channel: &mut Channel, buffers: &mut LazyBuffers| {
+        let step = |channel: &mut Channel, buffers: &mut WireBuffers| {
             let all = instead.unwrap_or(&buffers.output()[..amount]);
             let mut rest = &all[sent..];
             let step = channel.push(&mut rest);
@@ -89,7 +86,7 @@ impl Wire {
         exchange: &Exchange,
     ) -> Result<Sent, Fault> {
         let mut left = amount;
-        let step = |channel: &mut Channel, _: &mut LazyBuffers| {
+        let step = |channel: &mut Channel, _: &mut WireBuffers| {
             let sent = channel.send_from(&piece.file, piece.position, left)?;
             piece.position += sent as u64;
             piece.owed -= sent as u64;
@@ -127,7 +124,7 @@ impl Wire {
     fn pump(
         &mut self,
         stall: Duration,
-        mut step: impl FnMut(&mut Channel, &mut LazyBuffers) -> io::Result<bool>,
+        mut step: impl FnMut(&mut Channel, &mut WireBuffers) -> io::Result<bool>,
     ) -> io::Result<Sent> {
         let mut moved = Instant::now();
         loop {
@@ -163,7 +160,7 @@ impl Wire {
         }
         let room = self.buffers.input_append_buf();
         if room.is_empty() {
-            return Err(Fault::large_header(INPUT_BUFFER));
+            return Err(Fault::large_header(INPUT));
         }
         match self.channel.pull(room) {
             Ok(read) => self.buffers.input_appended(read),
@@ -179,7 +176,7 @@ impl Wire {
         let deadline = exchange.read_deadline(begun);
         let room = self.buffers.input_append_buf();
         if room.is_empty() {
-            return Err(Fault::large_header(INPUT_BUFFER));
+            return Err(Fault::large_header(INPUT));
         }
         loop {
             match self.channel.pull(room) {
