@@ -7,8 +7,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -23,10 +23,11 @@ pub struct Workers {
     shared: Arc<Shared>,
     name: String,
     count: usize,
+    abandoned: bool,
 }
 
 struct Threads {
-    started: Vec<JoinHandle<()>>,
+    started: Vec<ThreadId>,
     /// How many there may be: fewer than were asked for once the system has refused one.
     limit: usize,
 }
@@ -34,8 +35,17 @@ struct Threads {
 struct Shared {
     queue: Mutex<Receiver<Job>>,
     /// Jobs that were handed over and are not done.
-    unfinished: AtomicUsize,
+    unfinished: Mutex<usize>,
+    done: Condvar,
     panics: AtomicUsize,
+}
+
+impl Shared {
+    fn unfinished(&self) -> MutexGuard<'_, usize> {
+        self.unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Workers {
@@ -50,7 +60,8 @@ impl Workers {
         let (jobs, queue) = sync_channel(count);
         let shared = Arc::new(Shared {
             queue: Mutex::new(queue),
-            unfinished: AtomicUsize::new(0),
+            unfinished: Mutex::new(0),
+            done: Condvar::new(),
             panics: AtomicUsize::new(0),
         });
         let workers = Self {
@@ -62,6 +73,7 @@ impl Workers {
             shared,
             name: name.to_owned(),
             count,
+            abandoned: false,
         };
         workers.start(1)?;
         Ok(workers)
@@ -70,7 +82,11 @@ impl Workers {
     /// Hands over a job; waits while the channel is full. A job that panics ends neither its thread
     /// nor the process: it is logged and counted.
     pub fn submit(&self, job: Job) {
-        let unfinished = self.shared.unfinished.fetch_add(1, Ordering::Relaxed) + 1;
+        let unfinished = {
+            let mut unfinished = self.shared.unfinished();
+            *unfinished += 1;
+            *unfinished
+        };
         if let Err(error) = self.start(unfinished) {
             log::warn!("{} has fewer threads than it could use: {error}", self.name);
         }
@@ -90,7 +106,7 @@ impl Workers {
                 .name(format!("{}-{number}", self.name))
                 .spawn(move || work(&shared));
             match thread {
-                Ok(thread) => threads.started.push(thread),
+                Ok(handle) => threads.started.push(handle.thread().id()),
                 Err(error) => {
                     threads.limit = number;
                     return Err(error);
@@ -112,25 +128,29 @@ impl Workers {
 
     /// Leaves the threads to themselves, for a process that is about to end.
     pub fn abandon(mut self) {
-        self.started().clear();
+        self.abandoned = true;
     }
 
-    fn started(&mut self) -> &mut Vec<JoinHandle<()>> {
+    fn started(&mut self) -> &[ThreadId] {
         let threads = self.threads.get_mut();
-        &mut threads.unwrap_or_else(PoisonError::into_inner).started
+        &threads.unwrap_or_else(PoisonError::into_inner).started
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
         self.jobs = None;
-        let own = thread::current().id();
-        for thread in self.started().drain(..) {
-            if thread.thread().id() != own {
-                // The threads catch what their jobs throw, so this has nothing to report.
-                let _ = thread.join();
-            }
+        if self.abandoned {
+            return;
         }
+        let own = self.started().contains(&thread::current().id());
+        // Without a job the threads end by themselves, and there is no need to see each of them off.
+        let unfinished = self.shared.unfinished();
+        let waited = self
+            .shared
+            .done
+            .wait_while(unfinished, |unfinished| *unfinished > usize::from(own));
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -150,7 +170,6 @@ fn work(shared: &Shared) {
         let next = queue.unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         let outcome = catch_unwind(AssertUnwindSafe(job));
-        shared.unfinished.fetch_sub(1, Ordering::Relaxed);
         if let Err(thrown) = outcome {
             shared.panics.fetch_add(1, Ordering::Relaxed);
             log::error!(
@@ -159,6 +178,8 @@ fn work(shared: &Shared) {
                 thrown_text(&*thrown)
             );
         }
+        *shared.unfinished() -= 1;
+        shared.done.notify_all();
     }
 }
 
@@ -223,7 +244,7 @@ mod tests {
             let done = done.clone();
             workers.submit(Box::new(move || done.send(()).unwrap()));
             finished.recv().unwrap();
-            while workers.shared.unfinished.load(Ordering::Relaxed) > 0 {
+            while *workers.shared.unfinished() > 0 {
                 thread::yield_now();
             }
         }
