@@ -134,6 +134,8 @@ class Bench:
         times = 1 if self.options.quick else group[0].times
         for number in range(self.options.runs * times):
             for name, commands in rotated(pushers.items(), number):
+                if not self.takes_part(name, group[0], number):
+                    continue
                 with servers.Registry(self.options.hoist, self.storage, group[0].tls) as registry:
                     for row in group:
                         if not self.takes_part(name, row, number):
@@ -149,6 +151,8 @@ class Bench:
     def takes_part(self, name, row, number):
         is_hoist = name in programs.FORMS
         if is_hoist and name not in ("hoist", *row.forms):
+            return False
+        if number >= self.options.runs and name not in row.compared():
             return False
         return name not in row.once or (number == 0 and (is_hoist or not self.options.quick))
 
