@@ -19,6 +19,9 @@ const READY_AGE: Duration = Duration::from_secs(20);
 /// What has waited longer may have been closed in the very moment it is used.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// A connection that is there within this is not worth a thread of its own.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
 /// Gives ureq its connections: those that are ready, or about to be, before new ones.
 pub(super) struct Stash {
     dialer: Arc<Dialer>,
@@ -35,6 +38,8 @@ struct Shelf {
     waiting: usize,
     /// For those who waited.
     faults: Vec<Fault>,
+    /// The last one that somebody opened for itself took no longer than [`AT_ONCE`].
+    at_once: bool,
 }
 
 impl Stash {
@@ -59,26 +64,50 @@ impl Stash {
 
     /// Sees to it that `count` connections are there or on their way; returns at once.
     pub(super) fn prepare(self: &Arc<Self>, origin: &Origin, count: usize) {
-        let missing = {
+        let (missing, at_once) = {
             let mut shelves = self.lock();
             let shelf = shelves.entry(origin.clone()).or_default();
             let missing = count.saturating_sub(shelf.ready.len() + shelf.pending);
             shelf.pending += missing;
-            missing
+            (missing, shelf.at_once)
         };
-        for _ in 0..missing {
-            let (stash, origin_too) = (Arc::clone(self), origin.clone());
-            let dial = move || {
-                let outcome = stash.dialer.dial(&origin_too);
-                stash.arrive(&origin_too, outcome);
-            };
-            let spawned = thread::Builder::new()
-                .name("preconnect".to_owned())
-                .spawn(dial);
-            if let Err(error) = spawned {
-                self.arrive(origin, Err(super::dial::no_thread(&error)));
-            }
+        match at_once {
+            true => self.open(origin, missing),
+            false => (0..missing).for_each(|_| self.open(origin, 1)),
         }
+    }
+
+    /// Opens so many in the background, one after the other while that takes next to no time.
+    fn open(self: &Arc<Self>, origin: &Origin, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let (stash, origin_too) = (Arc::clone(self), origin.clone());
+        let work = move || {
+            for left in (0..count).rev() {
+                let outcome = stash.dial(&origin_too);
+                let quick = matches!(outcome, Ok((_, true)));
+                stash.arrive(&origin_too, outcome.map(|(wire, _)| wire));
+                if !quick {
+                    (0..left).for_each(|_| stash.open(&origin_too, 1));
+                    return;
+                }
+            }
+        };
+        let spawned = thread::Builder::new()
+            .name("preconnect".to_owned())
+            .spawn(work);
+        if let Err(error) = spawned {
+            let fault = super::dial::no_thread(&error);
+            (0..count).for_each(|_| self.arrive(origin, Err(fault.clone())));
+        }
+    }
+
+    /// Whether it was there at once as well: TLS never is, having to compute.
+    fn dial(&self, origin: &Origin) -> Result<(Wire, bool), Fault> {
+        let began = Instant::now();
+        let wire = self.dialer.dial(origin)?;
+        Ok((wire, !origin.tls && began.elapsed() <= AT_ONCE))
     }
 
     fn arrive(&self, origin: &Origin, outcome: Result<Wire, Fault>) {
@@ -169,10 +198,11 @@ impl Connector<()> for Line {
         _chained: Option<()>,
     ) -> Result<Option<Wire>, ureq::Error> {
         let origin = Origin::of(details.uri)?;
-        let wire = match self.0.take(&origin)? {
-            Some(wire) => wire,
-            None => self.0.dialer.dial(&origin)?,
-        };
+        if let Some(wire) = self.0.take(&origin)? {
+            return Ok(Some(wire));
+        }
+        let (wire, at_once) = self.0.dial(&origin)?;
+        self.0.lock().entry(origin).or_default().at_once = at_once;
         Ok(Some(wire))
     }
 }

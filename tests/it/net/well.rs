@@ -195,6 +195,30 @@ fn connections_opened_ahead_are_used() {
     assert_eq!(server.connections(), 4);
 }
 
+/// One after the other, where the first has shown how near that is.
+#[test]
+fn connections_are_opened_ahead_beside_one_that_is_there() {
+    let gate = Gate::new();
+    let server = Scripted::start([
+        on("*", "/first").then(answer(200)),
+        on("*", "/").then(held(&gate, answer(200))),
+    ]);
+    let (http, url) = (http(), server.url("/"));
+    get(&http, &server.url("/first")).unwrap();
+    http.preconnect(&url, 3);
+    wait_until(|| server.connections() == 4);
+    thread::scope(|scope| {
+        let asking = || get(&http, &url).unwrap();
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(asking)).collect();
+        gate.wait_for(4);
+        gate.open();
+        for one in all {
+            assert_eq!(one.join().unwrap().status, 200);
+        }
+    });
+    assert_eq!(server.connections(), 4);
+}
+
 #[test]
 fn connections_opened_ahead_may_fail() {
     let http = http();
