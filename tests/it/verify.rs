@@ -8,7 +8,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::support::archives::{ImageSpec, layout};
 use crate::support::command::hoist;
-use crate::support::pushing::{count, largest, push, read_back, requests};
+use crate::support::pushing::{count, largest, push, read_back, requests_of};
 use crate::support::registry::{Kind, Registry, available};
 use crate::support::sources::Sources;
 
@@ -51,15 +51,15 @@ fn what_is_right_is_read_once_and_nothing_is_sent() {
             let registry = Registry::start(kind);
             let first = push(source, &registry, "here/", &["--verify"]).expect_code(0);
             expect_verified(&first.json());
-            let sent = requests(&registry, 0);
+            let sent = requests_of(&first.json(), &registry, 0);
             let what = format!("{kind:?} {}: {sent:#?}", source.display());
             assert_eq!(count(&sent, "GET blob"), blobs, "{what}");
             read_back(&registry, &first.json());
 
             let before = registry.access().len();
             let again = push(source, &registry, "here/", &["--verify"]).expect_code(0);
-            let asked = requests(&registry, before);
             let report = again.json();
+            let asked = requests_of(&report, &registry, before);
             expect_verified(&report);
             assert_eq!(count(&asked, "GET blob"), blobs, "{asked:#?}");
             let writes = asked.iter().filter(|r| r.starts_with('P')).count();
@@ -108,7 +108,7 @@ fn verify_after(dir: &Path, registry: &Registry, (deed, words): Deed) -> (Value,
     deed(&registry.stored(&digest));
     let before = registry.access().len();
     let report = push(dir, registry, "t/", &["--verify"]).json();
-    let sent = requests(registry, before);
+    let sent = requests_of(&report, registry, before);
     for (what, times) in [
         ("GET blob", 5 + 1),
         ("POST upload", 1),
@@ -207,7 +207,7 @@ fn all_is_sent_and_read_with_both_options() {
         let report = push(dir.path(), &registry, "t/", &options)
             .expect_code(0)
             .json();
-        let sent = requests(&registry, before);
+        let sent = requests_of(&report, &registry, before);
         expect_verified(&report);
         let total = &report["bytes"]["total"];
         assert_eq!(report["bytes"]["uploaded"], *total);

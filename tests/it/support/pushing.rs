@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::access::Access;
 use super::command::{Output, hoist};
 use super::registry::Registry;
+use super::waiting::wait_until;
 
 /// `hoist push -o json SOURCE registry/DESTINATION OPTIONS…`
 pub(crate) fn push(source: &Path, registry: &Registry, path: &str, options: &[&str]) -> Output {
@@ -97,6 +98,14 @@ pub(crate) fn read_layers(registry: &Registry, repository: &str, manifest: &Valu
 /// The requests since `before`, as `METHOD what`: `HEAD manifest`, `POST mount`, `PUT blob`, ….
 pub(crate) fn requests(registry: &Registry, before: usize) -> Vec<String> {
     registry.access()[before..].iter().map(kind_of).collect()
+}
+
+/// As [`requests`], when all that the push of `report` made are there: a log may be late by some.
+#[track_caller]
+pub(crate) fn requests_of(report: &Value, registry: &Registry, before: usize) -> Vec<String> {
+    let made = report["requests"].as_u64().unwrap();
+    wait_until(|| registry.access()[before..].len() as u64 >= made);
+    requests(registry, before)
 }
 
 fn kind_of(access: &Access) -> String {

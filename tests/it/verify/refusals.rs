@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::support::archives::{CONFIG, Layout, MANIFEST, noise};
+use crate::support::pushing::requests;
 use crate::support::scripted::{Gate, Scripted, answer, held, on, pass};
 
 #[test]
