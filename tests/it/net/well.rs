@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hoist::net::{FailureKind, Method, Payload};
+use hoist::net::{FailureKind, Http, Method, Payload};
 
 use super::{assert_failure, get, http, nobody, put, send};
 use crate::support::scripted::{Gate, Scripted, answer, held, on};
@@ -173,6 +173,18 @@ fn the_system_looks_after_silent_connections() {
     );
 }
 
+fn ask_four_at_once(http: &Http, url: &str, gate: &Gate) {
+    thread::scope(|scope| {
+        let asking = || get(http, url).unwrap();
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(asking)).collect();
+        gate.wait_for(4);
+        gate.open();
+        for one in all {
+            assert_eq!(one.join().unwrap().status, 200);
+        }
+    });
+}
+
 #[test]
 fn connections_opened_ahead_are_used() {
     let gate = Gate::new();
@@ -181,15 +193,7 @@ fn connections_opened_ahead_are_used() {
     let http = http();
     http.preconnect(&url, 3);
     http.preconnect(&url, 4);
-    thread::scope(|scope| {
-        let asking = || get(&http, &url).unwrap();
-        let all: Vec<_> = (0..4).map(|_| scope.spawn(asking)).collect();
-        gate.wait_for(4);
-        gate.open();
-        for one in all {
-            assert_eq!(one.join().unwrap().status, 200);
-        }
-    });
+    ask_four_at_once(&http, &url, &gate);
     assert_eq!(server.connections(), 4);
     get(&http, &url).unwrap();
     assert_eq!(server.connections(), 4);
@@ -207,15 +211,7 @@ fn connections_are_opened_ahead_beside_one_that_is_there() {
     get(&http, &server.url("/first")).unwrap();
     http.preconnect(&url, 3);
     wait_until(|| server.connections() == 4);
-    thread::scope(|scope| {
-        let asking = || get(&http, &url).unwrap();
-        let all: Vec<_> = (0..4).map(|_| scope.spawn(asking)).collect();
-        gate.wait_for(4);
-        gate.open();
-        for one in all {
-            assert_eq!(one.join().unwrap().status, 200);
-        }
-    });
+    ask_four_at_once(&http, &url, &gate);
     assert_eq!(server.connections(), 4);
 }
 
