@@ -7,7 +7,7 @@ use ureq::unversioned::transport::Buffers;
 
 /// Also the largest header of an answer.
 pub(super) const INPUT: usize = 16 << 10;
-pub(super) const OUTPUT: usize = 128 << 10;
+const OUTPUT: usize = 128 << 10;
 
 /// For the part of a payload that is about to be framed as a chunk.
 const CHUNK: usize = 64 << 10;

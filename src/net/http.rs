@@ -63,8 +63,6 @@ impl Http {
             .proxy(None)
             .user_agent(&settings.user_agent)
             .accept_encoding("identity")
-            .input_buffer_size(buffers::INPUT)
-            .output_buffer_size(buffers::OUTPUT)
             .max_response_header_size(buffers::INPUT)
             .max_idle_connections_per_host(settings.connections)
             // A push talks to the registry, its token service and a storage host or two.
