@@ -126,17 +126,18 @@ impl Wire {
         stall: Duration,
         mut step: impl FnMut(&mut Channel, &mut WireBuffers) -> io::Result<bool>,
     ) -> io::Result<Sent> {
-        let mut moved = Instant::now();
+        // The clock is read only where a step has moved nothing.
+        let mut still: Option<Instant> = None;
         loop {
             match step(&mut self.channel, &mut self.buffers) {
                 Ok(true) => return Ok(Sent::All),
-                Ok(false) => moved = Instant::now(),
+                Ok(false) => still = None,
                 Err(error) if is_pause(&error) => {
                     self.switch.check().map_err(io::Error::other)?;
                     if self.look().map_err(io::Error::other)? {
                         return Ok(Sent::Answered);
                     }
-                    if moved.elapsed() >= stall {
+                    if still.get_or_insert_with(Instant::now).elapsed() >= stall {
                         let message = format!("no byte was taken for {stall:?}");
                         let fault = Fault::new(FailureKind::Stalled, message);
                         return Err(io::Error::other(fault));
