@@ -151,6 +151,7 @@ impl Channel {
     pub(super) fn peek(&mut self) -> Peek {
         let found = match &mut self.link {
             Link::Socket(stream) => peek_at(stream),
+            Link::Tls(layer) if layer.is_quiet() => Ok(Peek::Nothing),
             Link::Tls(layer) => {
                 if self.stream.set_nonblocking(true).is_err() {
                     return Peek::Ended;
@@ -247,6 +248,15 @@ impl Layer {
             self.session.read_tls(&mut self.below)?;
             self.process()?;
         }
+    }
+
+    /// Nothing waits to be taken in, neither here nor at the system, which costs one call to learn.
+    fn is_quiet(&self) -> bool {
+        let Link::Socket(stream) = &self.below else {
+            return false;
+        };
+        let is_open = self.fault.is_none() && self.session.wants_read();
+        is_open && peek_at(stream).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Takes in what has arrived: it may be no answer at all, but session tickets.
